@@ -1,0 +1,16 @@
+"""The one error of the device side. The host turns it into what the user reads; its code is for programs."""
+
+from __future__ import annotations
+
+
+class Fault(Exception):
+    """`code` is a stable word for programs, `problem` what was wrong and where, `hint` what to do about it."""
+
+    def __init__(self, code: str, problem: str, hint: str = "") -> None:
+        super().__init__(problem)
+        self.code = code
+        self.problem = problem
+        self.hint = hint
+
+    def event(self) -> dict[str, object]:
+        return {"event": "error", "code": self.code, "problem": self.problem, "hint": self.hint}
