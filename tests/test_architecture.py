@@ -1,0 +1,267 @@
+"""The import rules of the house, held by reading the source: arrows run one way, and TensorFlow has one door.
+
+ROOMS is the table of docs/decisions.md. A new room is written down there first, then here.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "edgebig"
+
+# Every host room may import these, besides what ROOMS gives it.
+COMMON = {"errors", "files", "recipe", "progress", "ondevice"}
+WITHOUT_COMMON = {"", "errors", "files", "lookup", "recipe", "progress", "ondevice", "zoo", "data", "check"}
+ANYTHING = {"*"}
+
+ROOMS: dict[str, set[str]] = {
+    "": set(),  # edgebig/__init__.py
+    "errors": set(),
+    "files": {"errors"},
+    "lookup": {"errors"},
+    "recipe": {"errors", "lookup"},
+    "device": {"lookup"},
+    "progress": set(),
+    "keras": set(),
+    "stats": set(),
+    "data": set(),  # the empty __init__: data.source must stay free of what data.pipeline needs
+    "data.source": {"lookup"},
+    "data.pipeline": {"keras", "data.source"},
+    "models": {"keras"},
+    "artifact": set(),
+    "runs": {"artifact"},
+    "fbreader": set(),
+    "tflitefile": {"fbreader"},
+    "flatbuffer": {"fbreader", "tflitefile"},
+    "metadata": {"fbreader", "tflitefile", "flatbuffer"},
+    "convert": {"keras", "flatbuffer", "metadata", "artifact", "data.source", "stats"},
+    "check": set(),
+    "check.tflite": {"stats"},
+    "check.keras": {"keras", "check.tflite"},
+    "train": {"keras", "data.source", "data.pipeline", "models", "artifact", "runs", "convert"},
+    "compress": {
+        "train", "models", "keras", "data.source", "data.pipeline", "convert", "check.tflite", "check.keras",
+        "artifact", "runs", "stats",
+    },
+    "ondevice": set(),
+    "phone": set(),
+    "drivers": {"device"},
+    "drivers.browser": {"device", "drivers", "phone"},
+    "bench": {"device", "drivers", "drivers.browser", "data.source", "artifact", "stats", "check.tflite"},
+    "report": {"bench", "stats"},
+    "search": {"train", "compress", "bench", "report"},
+    "doctor": {"lookup", "device"},
+    "zoo": set(),
+    "cli": ANYTHING,
+}  # fmt: skip
+
+# Where a module of a package is a room of its own.
+OWN_ROOMS = {"data", "check"}
+
+TENSORFLOW = {"tensorflow", "tf_keras", "keras", "tensorflow_model_optimization"}
+MAY_IMPORT_KERAS_ROOM = {"data.pipeline", "models", "train", "compress", "convert", "check.keras"}
+RUNTIMES = {"ai_edge_litert", "tflite_runtime"}
+THIRD_PARTY = {"numpy", "PIL", "typer", "click", "pydantic", "rich", "tomli", "flatbuffers"} | RUNTIMES
+THIRD_PARTY_OF = {
+    "": set(),
+    "errors": set(),
+    "files": set(),
+    "lookup": set(),
+    "progress": {"rich"},
+    "keras": TENSORFLOW,
+    "data.source": {"numpy"},
+    "ondevice": {"numpy", "PIL"} | RUNTIMES,
+}
+NEWER_THAN_PYTHON_3_9 = {"tomllib"}
+
+
+class Import(NamedTuple):
+    """`module` at `where` imports `target`, a dotted name that is absolute."""
+
+    module: str
+    target: str
+    relative: bool
+    where: str
+
+
+def all_modules() -> list[tuple[str, Path]]:
+    """-> ("data.source", its path) of every module; a package's __init__ has the package's name."""
+    modules = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = list(path.relative_to(PACKAGE).with_suffix("").parts)
+        modules.append((".".join(parts[:-1] if parts[-1] == "__init__" else parts), path))
+    return modules
+
+
+MODULES = all_modules()
+NAMES = {name for name, _ in MODULES}
+
+
+def room_of(module: str) -> str:
+    """data.source -> data.source, models.digit_cnn -> models, drivers.browser -> drivers.browser."""
+    first = module.partition(".")[0]
+    return module if module in ROOMS or first in OWN_ROOMS else first
+
+
+def imports_of(module: str, path: Path) -> Iterator[Import]:
+    """All imports, those inside functions and under TYPE_CHECKING too."""
+    package = ["edgebig", *(module.split(".") if module else [])]
+    if path.name != "__init__.py":
+        package = package[:-1]
+    for node in ast.walk(ast.parse(path.read_text("utf-8"), str(path))):
+        where = f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(module, alias.name, False, where)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            origin = ".".join([*base, *([node.module] if node.module else [])])
+            for alias in node.names:
+                deeper = f"{origin}.{alias.name}"
+                is_module = deeper.removeprefix("edgebig.") in NAMES and deeper.startswith("edgebig.")
+                yield Import(module, deeper if is_module else origin, node.level > 0, where)
+
+
+IMPORTS = [found for name, path in MODULES for found in imports_of(name, path)]
+
+
+def is_edgebig(target: str) -> bool:
+    return target == "edgebig" or target.startswith("edgebig.")
+
+
+def test_every_module_has_a_room() -> None:
+    homeless = [str(path.relative_to(ROOT)) for name, path in MODULES if room_of(name) not in ROOMS]
+    assert not homeless, (
+        f"in no room: {', '.join(homeless)}. Write down in docs/decisions.md what flows in, what flows out and "
+        "what it may import, then add it to ROOMS in tests/test_architecture.py."
+    )
+
+
+def test_every_room_is_written_down() -> None:
+    written = set((ROOT / "docs" / "decisions.md").read_text("utf-8").split("`")[1::2])
+    rooms = {room_of(name) for name, _ in MODULES} - {"", "data", "check"}
+    missing = sorted(
+        room for room in rooms if not {f"{room.replace('.', '/')}.py", f"{room.replace('.', '/')}/"} & written
+    )
+    assert not missing, f"docs/decisions.md says nothing of {', '.join(missing)}"
+
+
+def test_the_table_of_rooms_runs_one_way() -> None:
+    arrows = {
+        room: (allowed - ANYTHING) | (set() if room in WITHOUT_COMMON else COMMON)
+        for room, allowed in ROOMS.items()
+    }
+    assert set().union(*arrows.values()) <= set(ROOMS)
+    list(TopologicalSorter(arrows).static_order())  # raises CycleError with the circle
+
+
+def test_imports_follow_the_arrows() -> None:
+    faults = []
+    for found in IMPORTS:
+        free = (
+            found.target == "edgebig" and room_of(found.module) != "ondevice"
+        )  # `from edgebig import __version__`
+        if free or not is_edgebig(found.target):
+            continue
+        here, there = room_of(found.module), room_of(found.target.removeprefix("edgebig").removeprefix("."))
+        allowed = ROOMS.get(here, ANYTHING) | (set() if here in WITHOUT_COMMON else COMMON)
+        if here != there and not allowed & ({there} | ANYTHING):
+            faults.append(f"{found.where}: {here} may not import {there}")
+    assert not faults, "\n".join(["against the arrows of docs/decisions.md:", *faults])
+
+
+def test_modules_import_each_other_in_no_circle() -> None:
+    graph: dict[str, set[str]] = {}
+    for found in IMPORTS:
+        if is_edgebig(found.target):
+            target = found.target.removeprefix("edgebig").removeprefix(".")
+            # `models/__init__` may hand out its own files, which need its name only to be found.
+            if target != found.module and not found.module.startswith(f"{target}.") and target in NAMES:
+                graph.setdefault(found.module, set()).add(target)
+    list(TopologicalSorter(graph).static_order())
+
+
+def test_tensorflow_has_one_door() -> None:
+    faults = [
+        f"{found.where}: imports {found.target}; only edgebig/keras.py may"
+        for found in IMPORTS
+        if found.target.split(".")[0] in TENSORFLOW and room_of(found.module) != "keras"
+    ]
+    faults += [
+        f"{found.where}: {room_of(found.module)} may not use TensorFlow"
+        for found in IMPORTS
+        if found.target == "edgebig.keras" and room_of(found.module) not in MAY_IMPORT_KERAS_ROOM
+    ]
+    assert not faults, "\n".join(faults)
+
+
+def test_third_party_imports_are_dependencies() -> None:
+    faults = []
+    for found in IMPORTS:
+        top = found.target.split(".")[0]
+        if top in sys.stdlib_module_names or top in ("edgebig", "tomllib") or found.relative:
+            continue
+        if top not in THIRD_PARTY_OF.get(room_of(found.module), THIRD_PARTY) and top not in TENSORFLOW:
+            faults.append(f"{found.where}: {room_of(found.module)} may not import {top}")
+    assert not faults, "\n".join(faults)
+
+
+def test_the_package_itself_imports_nothing() -> None:
+    assert [found for found in IMPORTS if found.module == "" and found.target != "__future__"] == []
+
+
+def test_ondevice_is_a_folder_that_can_be_copied() -> None:
+    faults = []
+    for found in IMPORTS:
+        if room_of(found.module) == "ondevice" and is_edgebig(found.target):
+            if not found.relative:
+                faults.append(
+                    f"{found.where}: write it as a relative import: the folder runs under other names too"
+                )
+            elif not found.target.startswith("edgebig.ondevice"):
+                faults.append(f"{found.where}: ondevice may import nothing of edgebig")
+        if room_of(found.module) == "ondevice" and found.target.split(".")[0] in NEWER_THAN_PYTHON_3_9:
+            faults.append(f"{found.where}: {found.target} is not in Python 3.9")
+    assert not faults, "\n".join(faults)
+
+
+ONDEVICE = [pytest.param(path, id=path.name) for name, path in MODULES if room_of(name) == "ondevice"]
+
+
+@pytest.mark.parametrize("path", ONDEVICE)
+def test_ondevice_is_python_3_9(path: Path) -> None:
+    tree = ast.parse(path.read_text("utf-8"), str(path), feature_version=(3, 9))
+    postponed = any(isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in tree.body)
+    assert postponed or not tree.body or not any(isinstance(node, ast.FunctionDef) for node in tree.body), (
+        f"{path.name} needs `from __future__ import annotations`: Python 3.9 cannot evaluate `int | None`"
+    )
+    newer = {"zip": {"strict"}, "dataclass": {"slots", "kw_only", "match_args"}}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
+            name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+            used = {keyword.arg for keyword in node.keywords} & newer.get(name, set())
+            assert not used, f"{path.name}:{node.lineno}: {name}({used.pop()}=) is not in Python 3.9"
+
+
+def test_the_cli_loads_nothing_heavy() -> None:
+    modules = sorted(f"edgebig.{name}" for name in NAMES if room_of(name) == "cli")
+    code = f"""if True:
+        import importlib, sys
+        for name in {modules!r}:
+            importlib.import_module(name)
+        print(*sorted({{"numpy", "tensorflow", "keras", "tf_keras", "pydantic", "PIL"}} & set(sys.modules)))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [], f"`edgebig --help` would load {done.stdout.strip()}"
