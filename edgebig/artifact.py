@@ -1,0 +1,189 @@
+"""The .tflite that ships, and the card beside it that says what it is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ConfigDict, ValidationError
+
+from edgebig import files
+from edgebig.errors import EdgebigError
+from edgebig.recipe import Spec
+
+CARD_SCHEMA = 1
+
+
+class Tensor(Spec):
+    """An input or output of the model. Real value = (stored - zero_point) * scale where it is quantized."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    scale: float | None = None
+    zero_point: int | None = None
+
+
+class Preprocessing(Spec):
+    """What a picture must be made into: pixels 0..255 become `low`..`high`, and ink is the high end."""
+
+    low: float
+    high: float
+    ink_is_high: bool
+    colour: Literal["grey", "rgb"]
+
+
+class ExampleSet(Spec):
+    """Which examples: a source's split, how many, and the sha256 of their sorted 64-bit hashes."""
+
+    source: str
+    split: Literal["train", "validation", "test"]
+    n: int
+    sha256: str
+
+
+class HostAccuracy(Spec):
+    """Accuracy of this .tflite on the host, with its 95 % Wilson interval. A device's stands in its Measurement."""
+
+    split: Literal["validation", "test"]
+    runtime: str
+    correct: int
+    n: int
+    value: float
+    low: float
+    high: float
+
+
+class PassRecord(Spec):
+    """A pass that made this file, and what it achieved."""
+
+    # The numbers differ from pass to pass; the rest of a card is closed.
+    model_config = ConfigDict(extra="allow", frozen=True)
+    name: str
+
+
+class Card(Spec):
+    """The facts of one .tflite, never changed after they are written."""
+
+    schema_: int = CARD_SCHEMA
+    recipe: str
+    variant: str
+    sha256: str
+    parent_sha256: str | None
+    size_bytes: int
+    deflated_bytes: int
+    parameters: int
+    passes: tuple[PassRecord, ...]
+    input: Tensor
+    output: Tensor
+    preprocessing: Preprocessing
+    classes: tuple[str, ...]
+    train: ExampleSet
+    test: ExampleSet
+    validation_examples: int
+    seed: int
+    versions: dict[str, str]
+    host_accuracy: HostAccuracy
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A .tflite on disk, and its card where it has one (a file from elsewhere has none)."""
+
+    path: Path
+    sha256: str
+    card: Card | None
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+
+def load(path: Path) -> Artifact:
+    """The artifact at `path`. Raises EdgebigError where there is none, or where the card is of another file or schema."""
+    if not path.is_file():
+        raise EdgebigError(f"{path}: no such file", "give the path of a .tflite, or a run")
+    sha256 = files.sha256_file(path)
+    card_path = path.with_suffix(".json")
+    card = read_card(card_path) if card_path.is_file() else None
+    if card is not None and card.sha256 != sha256:
+        raise EdgebigError(
+            f"{path}: not the file that {card_path.name} describes (sha256 differs)",
+            "one of the two was changed or mixed up; make them again, or move the card away",
+        )
+    return Artifact(path, sha256, card)
+
+
+def require_card(artifact: Artifact, need: str) -> Card:
+    """The artifact's card, or an EdgebigError that says what it was needed for."""
+    if artifact.card is None:
+        raise EdgebigError(
+            f"{artifact.path}: no card beside it ({artifact.path.with_suffix('.json').name}), {need}",
+            "copy the card along with the .tflite",
+        )
+    return artifact.card
+
+
+def read_card(path: Path) -> Card:
+    return read_record(path, Card, CARD_SCHEMA, "card")
+
+
+def read_record(path: Path, kind: Any, schema: int, what: str) -> Any:
+    """A JSON record of `schema`. Raises EdgebigError where it is no JSON, of another schema, or not whole."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise EdgebigError(f"{path}: not JSON ({error})", f"this {what} is damaged; make it again") from error
+    found = record.pop("schema", None) if isinstance(record, dict) else None
+    if found != schema:
+        raise EdgebigError(
+            f"{path}: a {what} of schema {found}, this edgebig reads schema {schema}",
+            "use the edgebig that wrote it, or make it again",
+        )
+    try:
+        return kind.model_validate({"schema_": schema, **record})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise EdgebigError(f"{path}: {where}: {first['msg']}", f"this {what} is damaged; make it again") from error
+
+
+def dump_record(record: Spec) -> dict[str, Any]:
+    """The record as JSON values, "schema" first."""
+    values = record.model_dump(mode="json")
+    return {"schema": values.pop("schema_"), **values}
+
+
+def save(folder: Path, variant: str, model: bytes, card: Card) -> Artifact:
+    """Writes <variant>.tflite and its card. The card comes last: a .tflite is whole before it is described."""
+    path = folder / f"{variant}.tflite"
+    path.with_suffix(".json").unlink(missing_ok=True)
+    files.write_bytes(path, model)
+    files.write_json(path.with_suffix(".json"), dump_record(card))
+    return Artifact(path, card.sha256, card)
+
+
+def write_hashes(folder: Path, hashes: npt.NDArray[np.uint64]) -> str:
+    """Writes a set of example hashes as examples-<digest>.u64 (sorted, little-endian); returns its sha256."""
+    data = np.sort(hashes).astype("<u8").tobytes()
+    sha256 = files.sha256_bytes(data)
+    path = hashes_path(folder, sha256)
+    if not path.is_file():
+        files.write_bytes(path, data)
+    return sha256
+
+
+def read_hashes(folder: Path, sha256: str) -> npt.NDArray[np.uint64] | None:
+    """The set of example hashes with that digest, or None where its file is missing or was altered."""
+    path = hashes_path(folder, sha256)
+    if not path.is_file() or files.sha256_file(path) != sha256:
+        return None
+    return np.frombuffer(path.read_bytes(), "<u8")
+
+
+def hashes_path(folder: Path, sha256: str) -> Path:
+    return folder / f"examples-{sha256[:12]}.u64"

@@ -1,0 +1,182 @@
+"""Keras -> .tflite, checked on the host, with metadata in it and a card beside it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import edgebig
+from edgebig import artifact, files, flatbuffer, stats
+from edgebig.artifact import Artifact, Card, ExampleSet, HostAccuracy, PassRecord, Preprocessing, Tensor
+from edgebig.data.source import Examples, Splits
+from edgebig.errors import EdgebigError
+from edgebig.ondevice import infer
+from edgebig.ondevice.faults import Fault
+from edgebig.recipe import Recipe
+
+GREY_INK_HIGH = Preprocessing(low=0.0, high=1.0, ink_is_high=True, colour="grey")
+_RUNTIME = "ai-edge-litert"
+_VERSIONED = ("tensorflow", "tf_keras", "tensorflow-model-optimization", "ai-edge-litert", "numpy")
+
+
+def to_tflite(model: Any, *, int8: bool) -> bytes:
+    """A Keras model with one picture in as .tflite bytes, batch 1.
+
+    int8: the model has been through QAT; every operator must come out in int8, or EdgebigError says which did not.
+    """
+    from edgebig.keras import tf
+
+    shape = [1, *model.inputs[0].shape[1:]]
+    # A batch of 1 that is fixed in the graph: GPU delegates refuse a dynamic one, and it needs no reshaping on the device.
+    function = tf.function(lambda image: model(image, training=False))
+    concrete = function.get_concrete_function(tf.TensorSpec(shape, tf.float32, name="image"))
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], model)
+    if int8:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.inference_input_type = tf.int8
+        converter.inference_output_type = tf.int8
+    data = bytes(converter.convert())
+    if int8 and (left := flatbuffer.float_operators(data)):
+        raise EdgebigError(
+            f"these operators stayed in float: {', '.join(left)}", "the model is not fully int8; a layer of it cannot be quantized"
+        )
+    return data
+
+
+def publish(
+    folder: Path,
+    variant: str,
+    data: bytes,
+    spec: Recipe,
+    splits: Splits,
+    *,
+    parameters: int,
+    passes: Sequence[PassRecord],
+    parent: str | None,
+) -> Artifact:
+    """Puts the metadata in, measures its accuracy on the test split on the host, writes <variant>.tflite and its card."""
+    data = flatbuffer.attach_metadata(
+        data,
+        name=f"{spec.name} {variant}",
+        description="Made by edgebig. The card beside this file tells how, from what, and how well it does.",
+        labels=splits.classes,
+        mean=0.0,
+        std=255.0,
+    )
+    contract = flatbuffer.io_contract(data, f"{variant}.tflite")
+    card = Card(
+        recipe=spec.name,
+        variant=variant,
+        sha256=files.sha256_bytes(data),
+        parent_sha256=parent,
+        size_bytes=len(data),
+        deflated_bytes=len(zlib.compress(data, 9)),
+        parameters=parameters,
+        passes=tuple(passes),
+        input=_tensor(contract.inputs[0]),
+        output=_tensor(contract.outputs[0]),
+        preprocessing=GREY_INK_HIGH,
+        classes=splits.classes,
+        train=_example_set(folder, splits.source, "train", splits.train),
+        test=_example_set(folder, splits.source, "test", splits.test),
+        validation_examples=len(splits.validation),
+        seed=spec.train.seed,
+        versions=versions(),
+        host_accuracy=host_accuracy(folder, data, splits.test, "test"),
+    )
+    return artifact.save(folder, variant, data, card)
+
+
+def with_io(source: Artifact, dtype: Any, folder: Path | None = None) -> Artifact:
+    """The same model with inputs and outputs of `dtype`, as <variant>-io-<dtype>.tflite with a card of its own.
+
+    Only the edges of the graph change, and the rewritten file is run against its source on the host: predictions must
+    be equal, or EdgebigError.
+    """
+    card = artifact.require_card(source, "which says what its numbers mean")
+    data = source.path.read_bytes()
+    if card.input.dtype == card.output.dtype == dtype:
+        raise EdgebigError(f"{source.path}: its input and output are {dtype} already", "nothing to do")
+    rewritten = flatbuffer.rewrite_io(data, dtype, source.path.name)
+    contract = flatbuffer.io_contract(rewritten, source.path.name)
+    stem = source.name.split("-io-")[0]
+    folder = folder or source.path.parent
+    variant = stem if dtype == "int8" else f"{stem}-io-{dtype}"
+    _check_same(folder, data, rewritten, card.preprocessing, source.path.name)
+    new_card = card.model_copy(
+        update={
+            "variant": variant,
+            "sha256": files.sha256_bytes(rewritten),
+            "parent_sha256": card.sha256,
+            "size_bytes": len(rewritten),
+            "deflated_bytes": len(zlib.compress(rewritten, 9)),
+            "passes": (*card.passes, PassRecord.model_validate({"name": "io", "dtype": dtype})),
+            "input": _tensor(contract.inputs[0]),
+            "output": _tensor(contract.outputs[0]),
+        }
+    )
+    return artifact.save(folder, variant, rewritten, new_card)
+
+
+def host_accuracy(folder: Path, data: bytes, examples: Examples, split: Any) -> HostAccuracy:
+    """Accuracy of .tflite bytes on `examples` by the runtime on this host."""
+    predicted = _labels(folder, data, examples.images, GREY_INK_HIGH)
+    correct = int(np.sum(predicted == examples.labels))
+    interval = stats.accuracy_interval(correct, len(examples))
+    runtime = f"{_RUNTIME} {_version(_RUNTIME)}"
+    return HostAccuracy(
+        split=split, runtime=runtime, correct=correct, n=len(examples),
+        value=interval.value, low=interval.low, high=interval.high,
+    )  # fmt: skip
+
+
+def _labels(
+    folder: Path, data: bytes, images_u8: npt.NDArray[np.uint8], preprocessing: Preprocessing
+) -> npt.NDArray[np.intp]:
+    with files.scratch(folder, "model.tflite", data) as path:
+        try:
+            model = infer.Model(str(path), _RUNTIME, "xnnpack", 1)
+            raw = infer.classify(model, images_u8, preprocessing.model_dump())
+        except Fault as fault:
+            raise EdgebigError(fault.problem, fault.hint) from fault
+    return np.argmax(model.scores(raw), axis=1)
+
+
+def _check_same(folder: Path, before: bytes, after: bytes, preprocessing: Preprocessing, name: str) -> None:
+    shape = flatbuffer.io_contract(before, name).inputs[0].shape
+    images_u8 = np.random.default_rng(0).integers(0, 256, (200, *shape[1:]), np.uint8)
+    images_u8[:100] *= images_u8[:100] > 200
+    differing = np.sum(_labels(folder, before, images_u8, preprocessing) != _labels(folder, after, images_u8, preprocessing))
+    if differing:
+        raise EdgebigError(f"{name}: with other I/O, {differing} of 200 pictures are read otherwise", "please report this")
+
+
+def _tensor(contract: flatbuffer.TensorContract) -> Tensor:
+    return Tensor(
+        name=contract.name, dtype=contract.dtype, shape=contract.shape,
+        scale=contract.scale, zero_point=contract.zero_point,
+    )  # fmt: skip
+
+
+def _example_set(folder: Path, source: str, split: Any, examples: Examples) -> ExampleSet:
+    sha256 = artifact.write_hashes(folder, examples.hashes)
+    return ExampleSet(source=source, split=split, n=len(examples), sha256=sha256)
+
+
+def versions() -> dict[str, str]:
+    found = {name: _version(name) for name in _VERSIONED}
+    return {"edgebig": edgebig.__version__, "python": platform.python_version(), **{n: v for n, v in found.items() if v}}
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return ""

@@ -1,0 +1,46 @@
+"""The only door to TensorFlow.
+
+tensorflow-model-optimization works on Keras 2 alone. Importing it after `tf.keras` was touched keeps Keras 3, and then
+QAT and pruning raise while clustering only seems to work, so the environment is set before anything is imported.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+from edgebig.errors import EdgebigError
+
+if "tensorflow" in sys.modules and os.environ.get("TF_USE_LEGACY_KERAS") != "1":
+    raise EdgebigError(
+        "TensorFlow was imported before edgebig.keras, with Keras 3",
+        "import edgebig first, or set TF_USE_LEGACY_KERAS=1 in the environment",
+    )
+os.environ["TF_USE_LEGACY_KERAS"] = "1"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def _load(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise EdgebigError(
+            f"training needs {name}, which is not installed here ({error})",
+            'pip install "edgebig[train]"; \'edgebig doctor\' tells what else is missing',
+        ) from error
+
+
+tf: Any = _load("tensorflow")
+keras: Any = _load("tf_keras")
+
+
+def load_tfmot() -> Any:
+    """tensorflow-model-optimization, which takes a second to import and only compress needs."""
+    return _load("tensorflow_model_optimization")
+
+
+tf.get_logger().setLevel("ERROR")
+# Dropout then draws from generators whose state can be set, which makes a resumed training the same as an unbroken one.
+keras.backend.experimental.enable_tf_random_generator()

@@ -1,0 +1,182 @@
+"""A .tflite in a runtime: pictures in, class scores out. Host, board and camera run this same code."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+import numpy as np
+
+from .faults import Fault
+
+RUNTIMES = ("ai-edge-litert", "tflite-runtime")
+# The kernels that run the graph. "reference" is slow and bit-identical on every processor.
+DELEGATES = ("xnnpack", "none", "reference")
+_RESOLVERS = {"xnnpack": "AUTO", "none": "BUILTIN_WITHOUT_DEFAULT_DELEGATES", "reference": "BUILTIN_REF"}
+
+
+class Tensor(NamedTuple):
+    """An input or output as the runtime reports it; scale is 0 where it is not quantized."""
+
+    name: str
+    dtype: str
+    shape: Tuple[int, ...]
+    scale: float
+    zero_point: int
+
+
+class Delegated(NamedTuple):
+    """How much of the graph a delegate took: `nodes` of `of`, in `partitions`; `left` are the operators it left."""
+
+    delegate: str
+    nodes: int
+    of: int
+    partitions: int
+    left: List[str]
+
+
+def load_runtime(name: str) -> Any:
+    """The module with `Interpreter` and `OpResolverType`. Raises Fault where it is missing or broken."""
+    if name not in RUNTIMES:
+        raise Fault("unknown-runtime", f"no runtime '{name}'", "use one of: " + ", ".join(RUNTIMES))
+    try:
+        if name == "ai-edge-litert":
+            from ai_edge_litert import interpreter
+        else:
+            from tflite_runtime import interpreter
+    except ImportError as error:
+        # tflite-runtime 2.14 was built against numpy 1 and fails on import with numpy 2.
+        if "numpy" in str(error):
+            raise Fault(
+                "runtime-broken",
+                f"{name} does not load beside numpy {np.__version__}: {error}",
+                'pip install "numpy<2" in the environment of tflite-runtime',
+            ) from error
+        raise Fault("no-runtime", f"{name} is not installed here ({error})", f"pip install {name}") from error
+    return interpreter
+
+
+class Model:
+    """One .tflite, loaded and allocated, with a static batch of 1.
+
+    Raises Fault where the file is not a model that this runtime runs, or not one picture in and one row of scores out.
+    """
+
+    def __init__(self, path: str, runtime: str, delegate: str, threads: int) -> None:
+        if delegate not in DELEGATES:
+            raise Fault("unknown-delegate", f"no delegate '{delegate}'", "use one of: " + ", ".join(DELEGATES))
+        module = load_runtime(runtime)
+        resolver = getattr(module.OpResolverType, _RESOLVERS[delegate])
+        started_ns = time.perf_counter_ns()
+        try:
+            self._interpreter = module.Interpreter(
+                model_path=path, num_threads=threads, experimental_op_resolver_type=resolver
+            )
+            self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise Fault(
+                "bad-model", f"{path}: the runtime refuses it: {reason}", "the file is damaged or no .tflite; make it again"
+            ) from error
+        self.init_ns = time.perf_counter_ns() - started_ns
+        self.delegate = delegate
+        self.input = self._only(self._interpreter.get_input_details(), path, "input")
+        self.output = self._only(self._interpreter.get_output_details(), path, "output")
+        self._input_index = self._interpreter.get_input_details()[0]["index"]
+        self._output_index = self._interpreter.get_output_details()[0]["index"]
+        self.invoke = self._interpreter.invoke
+
+    @staticmethod
+    def _only(details: List[Dict[str, Any]], path: str, what: str) -> Tensor:
+        if len(details) != 1:
+            raise Fault("bad-model", f"{path}: {len(details)} {what}s, not one", "use a model with one picture in, one row out")
+        scale, zero_point = details[0]["quantization"]
+        shape = tuple(int(size) for size in details[0]["shape"])
+        return Tensor(details[0]["name"], np.dtype(details[0]["dtype"]).name, shape, float(scale), int(zero_point))
+
+    def set_input(self, values: Any) -> None:
+        """`values`: (H, W, C) or (1, H, W, C) of the input's dtype."""
+        self._interpreter.set_tensor(self._input_index, values.reshape(self.input.shape))
+
+    def get_output(self) -> Any:
+        """(classes,) of the output's dtype, a copy."""
+        return self._interpreter.get_tensor(self._output_index).reshape(-1)
+
+    def scores(self, raw: Any) -> Any:
+        """float32, real values of raw outputs of any shape."""
+        return dequantize(raw, self.output)
+
+    def delegated(self) -> Delegated:
+        """What the delegate really took, read from the execution plan and not from what was asked for."""
+        operators = self._interpreter._get_ops_details()
+        nodes = [op for op in operators if op["op_name"] != "DELEGATE"]
+        partitions = [op for op in operators if op["op_name"] == "DELEGATE"]
+        taken = {index for partition in partitions for index in _inside(partition, nodes)}
+        left = sorted({op["op_name"] for op in nodes if op["index"] not in taken})
+        return Delegated("xnnpack" if partitions else "none", len(taken), len(nodes), len(partitions), left)
+
+
+def _inside(partition: Dict[str, Any], nodes: List[Dict[str, Any]]) -> List[int]:
+    """The nodes between a partition's inputs and outputs, found by walking back from the outputs."""
+    producer = {int(tensor): op for op in nodes for tensor in op["outputs"]}
+    stop = {int(tensor) for tensor in partition["inputs"]}
+    todo, seen = [int(tensor) for tensor in partition["outputs"]], set()
+    while todo:
+        tensor = todo.pop()
+        if tensor in stop or tensor not in producer or producer[tensor]["index"] in seen:
+            continue
+        seen.add(producer[tensor]["index"])
+        todo += [int(source) for source in producer[tensor]["inputs"]]
+    return sorted(seen)
+
+
+def input_table(tensor: Tensor, preprocessing: Dict[str, Any]) -> Any:
+    """(256,) of the input's dtype: what each grey level 0..255 (ink is 255) becomes.
+
+    A picture is then prepared by one look-up, the same in training's terms (low..high), quantized by the input's scale
+    and zero point with halves rounded away from zero, as the QUANTIZE operator does.
+    """
+    level = np.arange(256, dtype=np.float64)
+    if not preprocessing["ink_is_high"]:
+        level = 255.0 - level
+    low, high = float(preprocessing["low"]), float(preprocessing["high"])
+    real = low + (high - low) * level / 255.0
+    if tensor.scale == 0.0:
+        return real.astype(tensor.dtype)
+    steps = real / tensor.scale
+    quantized = np.trunc(steps + np.copysign(0.5, steps)) + tensor.zero_point
+    limits = np.iinfo(tensor.dtype)
+    return np.clip(quantized, limits.min, limits.max).astype(tensor.dtype)
+
+
+def dequantize(raw: Any, tensor: Tensor) -> Any:
+    """float32: (raw - zero_point) * scale where the tensor is quantized, else raw."""
+    if tensor.scale == 0.0:
+        return raw.astype(np.float32)
+    return (raw.astype(np.float32) - np.float32(tensor.zero_point)) * np.float32(tensor.scale)
+
+
+def classify(model: Model, images_u8: Any, preprocessing: Dict[str, Any], on_done: Optional[Any] = None) -> Any:
+    """Raw outputs (N, classes) in the output's dtype for uint8 (N, H, W, C) pictures, one at a time.
+
+    Raises Fault where the pictures do not fit the input. `on_done` is called with a count every 500 pictures.
+    """
+    check_fit(model, images_u8)
+    table = input_table(model.input, preprocessing)
+    rows = []
+    for index, image in enumerate(images_u8):
+        model.set_input(table[image])
+        model.invoke()
+        rows.append(model.get_output())
+        if on_done is not None and (index + 1) % 500 == 0:
+            on_done(500)
+    return np.stack(rows) if rows else np.empty((0, int(np.prod(model.output.shape))), model.output.dtype)
+
+
+def check_fit(model: Model, images_u8: Any) -> None:
+    if images_u8.shape[1:] != model.input.shape[1:] or model.input.shape[0] != 1:
+        raise Fault(
+            "shape",
+            f"the model takes {model.input.shape}, the pictures are {tuple(images_u8.shape[1:])} each",
+            "use the data that the model was trained for",
+        )

@@ -1,0 +1,128 @@
+"""Latency in one fresh process: warm-up until it settles, then rounds in which the models take turns."""
+
+from __future__ import annotations
+
+import gc
+import time
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+
+import numpy as np
+
+from . import infer
+
+# Below this an invoke is timed in batches, so that the clock and the loop weigh nothing.
+BATCH_BELOW_NS = 100_000
+_WINDOW = 16
+_SETTLED_WITHIN = 0.02
+_WARMUP_LEAST_NS = 50_000_000
+
+
+class Subject:
+    """A model under measurement, with its pictures prepared for the whole frame."""
+
+    def __init__(self, sha256: str, model: infer.Model, preprocessing: Optional[Dict[str, Any]], images_u8: Any) -> None:
+        self.sha256 = sha256
+        self.model = model
+        self.images_u8 = images_u8
+        self.table = None
+        if preprocessing is not None:
+            infer.check_fit(model, images_u8)
+            self.table = infer.input_table(model.input, preprocessing)
+            model.set_input(self.table[images_u8[0]])
+        started_ns = time.perf_counter_ns()
+        model.invoke()
+        self.first_ns = time.perf_counter_ns() - started_ns
+        self.batch = 1
+        self.next_image = 0
+
+
+def settle(subject: Subject, limit_ns: int) -> Tuple[int, bool]:
+    """Invokes until the medians of two windows in a row differ by less than 2 %; at least 50 ms, at most `limit_ns`.
+
+    Returns the number of invokes and whether it settled, and sets the batch by the last window's median.
+    """
+    invoke, clock = subject.model.invoke, time.perf_counter_ns
+    started_ns, count, before, settled = clock(), 0, 0.0, False
+    while True:
+        window = np.empty(_WINDOW)
+        for index in range(_WINDOW):
+            t = clock()
+            invoke()
+            window[index] = clock() - t
+        count += _WINDOW
+        median = float(np.median(window))
+        settled = before > 0 and abs(median - before) <= _SETTLED_WITHIN * before
+        spent_ns = clock() - started_ns
+        if spent_ns >= limit_ns or (settled and spent_ns >= _WARMUP_LEAST_NS):
+            break
+        before = median
+    subject.batch = 1 if median >= BATCH_BELOW_NS else int(np.ceil(BATCH_BELOW_NS / max(median, 1.0)))
+    return count, settled
+
+
+def invoke_samples(subject: Subject, count: int) -> List[int]:
+    """`count` times in ns of one invoke alone, each the mean over a batch."""
+    invoke, clock, batch = subject.model.invoke, time.perf_counter_ns, subject.batch
+    samples = [0] * count
+    turns = range(batch)
+    for index in range(count):
+        t = clock()
+        for _ in turns:
+            invoke()
+        samples[index] = (clock() - t) // batch
+    return samples
+
+
+def frame_samples(subject: Subject, count: int) -> List[List[int]]:
+    """`count` whole frames as [pre-processing, inference, post-processing] in ns, a new picture each.
+
+    From uint8 pixels to the label: look-up into the input's dtype and copy in; invoke; copy out, scores, argmax.
+    """
+    model, table, images, clock = subject.model, subject.table, subject.images_u8, time.perf_counter_ns
+    if table is None:
+        return []
+    samples = []
+    for _ in range(count):
+        image = images[subject.next_image]
+        subject.next_image = (subject.next_image + 1) % len(images)
+        t0 = clock()
+        model.set_input(table[image])
+        t1 = clock()
+        model.invoke()
+        t2 = clock()
+        int(np.argmax(model.scores(model.get_output())))
+        t3 = clock()
+        samples.append([t1 - t0, t2 - t1, t3 - t2])
+    return samples
+
+
+def measure(
+    subjects: List[Subject], rounds: int, samples: int, warmup_s: float, still_wanted: Callable[[], None]
+) -> Iterator[Dict[str, Any]]:
+    """Events of one process: `warmup` for each subject, then `sample` for each subject in each round, A B A B."""
+    gc.collect()
+    gc.disable()
+    for subject in subjects:
+        count, settled = settle(subject, int(warmup_s * 1e9))
+        yield {
+            "event": "warmup",
+            "model": subject.sha256,
+            "invokes": count,
+            "settled": settled,
+            "batch": subject.batch,
+            "init_ns": subject.model.init_ns,
+            "first_ns": subject.first_ns,
+        }
+    for round_index in range(rounds):
+        still_wanted()
+        for subject in subjects:
+            # The other model's turn left its own weights in the caches: one batch brings this one's back.
+            invoke_samples(subject, 1)
+            yield {
+                "event": "sample",
+                "model": subject.sha256,
+                "round": round_index,
+                "batch": subject.batch,
+                "ns": invoke_samples(subject, samples),
+                "frame_ns": frame_samples(subject, samples),
+            }

@@ -1,0 +1,42 @@
+"""Pictures -> digits, as JSON events; the camera and `edgebig predict` run this."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Iterator
+
+import numpy as np
+
+from . import infer, preprocess
+from .faults import Fault
+
+
+def predict(task: Dict[str, Any]) -> Iterator[Dict[str, Any]]:
+    """A `prediction` or an `error` (with its image) for each of task["images"], in order.
+
+    task: {model: path, name, runtime, delegate, threads, preprocessing, classes, images: [path, ...]}.
+    """
+    model = infer.Model(task["model"], task["runtime"], task["delegate"], task["threads"])
+    for image in task["images"]:
+        try:
+            yield {"event": "prediction", "image": image, **read(model, task, preprocess.read_picture(image))}
+        except Fault as fault:
+            yield {**fault.event(), "image": image}
+
+
+def read(model: infer.Model, task: Dict[str, Any], grey_u8: Any) -> Dict[str, Any]:
+    """The digits of one grey picture: each with its box, and together as one label, as sure as the least sure of them."""
+    found = preprocess.find_digits(grey_u8)
+    digits = []
+    if found:
+        images_u8 = np.stack([digit.image_u8 for digit in found])[..., np.newaxis]
+        scores = model.scores(infer.classify(model, images_u8, task["preprocessing"]))
+        for digit, row in zip(found, scores):
+            best = int(np.argmax(row))
+            digits.append(
+                {"label": task["classes"][best], "confidence": round(float(row[best]), 4), "box": list(digit.box)}
+            )
+    return {
+        "label": "".join(digit["label"] for digit in digits),
+        "confidence": min((digit["confidence"] for digit in digits), default=0.0),
+        "digits": digits,
+    }

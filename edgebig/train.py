@@ -1,0 +1,291 @@
+"""A recipe -> a run folder: gradient descent, checkpoints, the best epoch on validation."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgebig import convert, files, models, recipe, runs
+from edgebig.artifact import Artifact
+from edgebig.data import pipeline, source
+from edgebig.data.source import Splits
+from edgebig.errors import EdgebigError
+from edgebig.keras import keras, tf
+from edgebig.progress import say, track
+from edgebig.recipe import Augment, Fit, Recipe
+
+METRICS_SCHEMA = 1
+_CHECKPOINT_SCHEMA = 1
+
+
+@dataclass
+class Progress:
+    """How far a phase has come: all that a checkpoint holds besides the optimizer's state."""
+
+    epoch: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int = -1
+    best_weights: list[Any] = field(default_factory=list)
+
+
+def train(spec: Recipe, splits: Splits, run: runs.Run, *, resume: bool = False) -> Artifact:
+    """Trains `spec` into `run`: model.keras, history.csv, float32.tflite with its card, metrics.json; then `latest`.
+
+    Raises EdgebigError where the loss is no number, or the checkpoint to resume from is of another recipe.
+    """
+    started_s = time.monotonic()
+    keras.utils.set_random_seed(spec.train.seed)
+    model = models.build(spec.model, splits.train.images.shape[1:], len(splits.classes))
+    progress = fit(
+        model,
+        splits,
+        spec.train,
+        augment=spec.data.augment,
+        seed=spec.train.seed,
+        what="train",
+        checkpoint=Checkpoint(run.checkpoint_path, _recipe_sha256(spec)),
+        resume=resume,
+    )
+    with files.replacing(run.model_path) as temporary:
+        model.save(temporary)
+    files.write_text(run.folder / "history.csv", _history_csv(progress.history))
+    artifact = convert.publish(
+        run.folder, "float32", convert.to_tflite(model, int8=False), spec, splits,
+        parameters=model.count_params(), passes=(), parent=None,
+    )  # fmt: skip
+    best = progress.history[progress.best_epoch]
+    card = artifact.card
+    assert card is not None
+    runs.finish(
+        run,
+        {
+            "schema": METRICS_SCHEMA,
+            "epochs": progress.epoch,
+            "best_epoch": progress.best_epoch + 1,
+            "parameters": model.count_params(),
+            "validation_accuracy": best["val_accuracy"],
+            "validation_n": len(splits.validation),
+            "float32_test_accuracy": card.host_accuracy.value,
+            "test_n": card.host_accuracy.n,
+            "seconds": round(time.monotonic() - started_s, 1),
+        },
+    )
+    run.checkpoint_path.unlink(missing_ok=True)
+    return artifact
+
+
+def load_splits(spec: Recipe, folder: Path | None) -> Splits:
+    return source.load(spec.data.source, validation=spec.data.validation, folder=folder)
+
+
+def load_model(run: runs.Run) -> Any:
+    """The trained Keras model of a run. Raises EdgebigError where the file is damaged."""
+    try:
+        return keras.models.load_model(run.model_path, compile=False, safe_mode=True)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise EdgebigError(f"{run.model_path}: cannot be read ({error})", "train it again") from error
+
+
+def _recipe_sha256(spec: Recipe) -> str:
+    return files.sha256_bytes(recipe.to_toml(spec).encode())
+
+
+class Checkpoint:
+    """One file with everything a training needs to go on, replaced whole after every epoch."""
+
+    def __init__(self, path: Path, recipe_sha256: str) -> None:
+        self.path = path
+        self.recipe_sha256 = recipe_sha256
+
+    def save(self, model: Any, progress: Progress) -> None:
+        about = {
+            "schema": _CHECKPOINT_SCHEMA,
+            "recipe_sha256": self.recipe_sha256,
+            "epoch": progress.epoch,
+            "history": progress.history,
+            "best_epoch": progress.best_epoch,
+        }
+        arrays = {f"weight_{i}": value for i, value in enumerate(model.get_weights())}
+        arrays |= {f"optimizer_{i}": value.numpy() for i, value in enumerate(model.optimizer.variables)}
+        arrays |= {f"best_{i}": value for i, value in enumerate(progress.best_weights)}
+        with files.replacing(self.path) as temporary:
+            np.savez(temporary, about=np.array(json.dumps(about)), **arrays)
+
+    def restore(self, model: Any) -> Progress:
+        """Puts the weights and the optimizer's state back. A fresh start where there is no checkpoint yet."""
+        if not self.path.is_file():
+            return Progress()
+        try:
+            with np.load(self.path, allow_pickle=False) as stored:
+                arrays = dict(stored)
+            about = json.loads(str(arrays["about"]))
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+            raise EdgebigError(f"{self.path}: a damaged checkpoint ({error})", "delete it to start over") from error
+        if about.get("schema") != _CHECKPOINT_SCHEMA or about["recipe_sha256"] != self.recipe_sha256:
+            raise EdgebigError(
+                f"{self.path}: a checkpoint of another recipe or edgebig",
+                "undo the change to recipe.toml, or delete the checkpoint to start over",
+            )
+        model.optimizer.build(model.trainable_variables)
+        model.set_weights(_numbered(arrays, "weight"))
+        for variable, value in zip(model.optimizer.variables, _numbered(arrays, "optimizer"), strict=True):
+            variable.assign(value)
+        return Progress(about["epoch"], about["history"], about["best_epoch"], _numbered(arrays, "best"))
+
+
+def _numbered(arrays: dict[str, Any], prefix: str) -> list[Any]:
+    return [arrays[f"{prefix}_{i}"] for i in range(sum(name.startswith(f"{prefix}_") for name in arrays))]
+
+
+def fit(
+    model: Any,
+    splits: Splits,
+    spec: Fit,
+    *,
+    augment: Augment,
+    seed: int,
+    what: str,
+    checkpoint: Checkpoint | None = None,
+    resume: bool = False,
+    callbacks: Sequence[Any] = (),
+    steps_per_execution: int = 16,
+    first_eligible_epoch: int = 0,
+) -> Progress:
+    """Gradient descent on `model`, in place; it ends with the weights of the epoch that `spec.keep` says.
+
+    `first_eligible_epoch`: earlier epochs cannot be the best one (a pruning that is still ramping up).
+    Raises EdgebigError where the loss is no number.
+    """
+    steps = pipeline.steps_per_epoch(splits.train, spec.batch_size)
+    model.compile(
+        optimizer=keras.optimizers.Adam(_learning_rate(spec, steps)),
+        loss=_cross_entropy(len(splits.classes), spec.label_smoothing),
+        metrics=["accuracy"],
+        steps_per_execution=steps_per_execution,
+    )
+    progress = checkpoint.restore(model) if checkpoint and resume else Progress()
+    if progress.epoch:
+        say(f"{what}: goes on after epoch {progress.epoch} of {spec.epochs}")
+    if progress.epoch < spec.epochs:
+        batches = pipeline.training_batches(
+            splits.train, batch_size=spec.batch_size, seed=seed, first_epoch=progress.epoch,
+            epochs=spec.epochs, augment=augment,
+        )  # fmt: skip
+        with track(what, (spec.epochs - progress.epoch) * steps) as advance:
+            model.fit(
+                batches,
+                steps_per_epoch=steps,
+                initial_epoch=progress.epoch,
+                epochs=spec.epochs,
+                validation_data=pipeline.evaluation_batches(splits.validation),
+                verbose=0,
+                callbacks=[*callbacks, _Epochs(progress, seed, what, spec, checkpoint, advance, first_eligible_epoch)],
+            )
+    if spec.keep == "best":
+        model.set_weights(progress.best_weights)
+    else:
+        progress.best_epoch = spec.epochs - 1
+    return progress
+
+
+class _Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types.
+    """Seeds each epoch, watches the loss, keeps the best weights and writes the checkpoint."""
+
+    def __init__(
+        self,
+        progress: Progress,
+        seed: int,
+        what: str,
+        spec: Fit,
+        checkpoint: Checkpoint | None,
+        advance: Callable[..., None],
+        first_eligible_epoch: int,
+    ) -> None:
+        super().__init__()
+        self.progress = progress
+        self.seed = seed
+        self.what = what
+        self.spec = spec
+        self.checkpoint = checkpoint
+        self.advance = advance
+        self.first_eligible_epoch = first_eligible_epoch
+        self.last_batch = -1
+        self.started_s = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.last_batch = -1
+        self.started_s = time.monotonic()
+        for index, layer in enumerate(self.model._flatten_layers()):
+            generator = getattr(getattr(layer, "_random_generator", None), "_generator", None)
+            if generator is not None:
+                generator.reset_from_seed(hash((self.seed, epoch, index)) % 2**31)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
+        if not np.isfinite(logs["loss"]):
+            raise EdgebigError(
+                f"{self.what}: the loss is {logs['loss']} in epoch {self.progress.epoch + 1}, by step {batch + 1}",
+                "lower learning_rate (as with --set train.learning_rate=0.0005); the last whole epoch is kept",
+            )
+        note = f"epoch {self.progress.epoch + 1}/{self.spec.epochs} loss {logs['loss']:.4f}"
+        self.advance(batch - self.last_batch, note)
+        self.last_batch = batch
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+        progress = self.progress
+        row = {name: float(value) for name, value in logs.items()}
+        progress.history.append({"epoch": epoch + 1, **row, "seconds": round(time.monotonic() - self.started_s, 2)})
+        progress.epoch = epoch + 1
+        if epoch >= self.first_eligible_epoch and (
+            progress.best_epoch < 0 or _rank(row) > _rank(progress.history[progress.best_epoch])
+        ):
+            progress.best_epoch = epoch
+            progress.best_weights = self.model.get_weights()
+        say(
+            f"{self.what}: epoch {epoch + 1}/{self.spec.epochs}  loss {row['loss']:.4f}  "
+            f"validation {row['val_accuracy']:.2%}  {progress.history[-1]['seconds']:.1f} s"
+        )
+        if self.checkpoint:
+            self.checkpoint.save(self.model, progress)
+
+
+def _rank(row: dict[str, float]) -> tuple[float, float]:
+    return row["val_accuracy"], -row["val_loss"]
+
+
+def _learning_rate(spec: Fit, steps_per_epoch: int) -> Any:
+    total = spec.epochs * steps_per_epoch
+    warmup = min(spec.warmup_steps, total - 1)
+    if spec.schedule == "constant" and warmup == 0:
+        return spec.learning_rate
+    if spec.schedule == "constant":
+        return keras.optimizers.schedules.PolynomialDecay(spec.learning_rate / 100, warmup, spec.learning_rate)
+    if warmup == 0:
+        return keras.optimizers.schedules.CosineDecay(spec.learning_rate, total)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0, total - warmup, warmup_target=spec.learning_rate, warmup_steps=warmup
+    )
+
+
+def _cross_entropy(classes: int, label_smoothing: float) -> Any:
+    def cross_entropy(labels: Any, probabilities: Any) -> Any:
+        one_hot = tf.one_hot(tf.cast(tf.reshape(labels, [-1]), tf.int32), classes)
+        return keras.losses.categorical_crossentropy(one_hot, probabilities, label_smoothing=label_smoothing)
+
+    return cross_entropy
+
+
+def _history_csv(history: list[dict[str, float]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    return text.getvalue()
