@@ -258,13 +258,12 @@ def _typical(values: npt.NDArray[np.float64], level: float) -> tuple[float, Inte
     """
     first = float(values[0])
     logs = np.log(values / first)
-    centre = float(logs.mean())
-    typical = first * math.exp(centre)
+    typical = first * math.exp(float(logs.mean()))
     if values.size < 2:
         return typical, None
     reach = _t_quantile(level, values.size - 1) * float(logs.std(ddof=1)) / math.sqrt(values.size)
-    reach = min(reach, 700.0)  # exp() overflows beyond, and e^700 says "unknown" well enough
-    return typical, (first * math.exp(centre - reach), first * math.exp(centre + reach))
+    factor = math.exp(min(reach, 600.0))  # 1e260 says "unknown" well enough, and stays finite
+    return typical, (typical / factor, typical * factor)
 
 
 def _normal_quantile(level: float) -> float:

@@ -145,7 +145,7 @@ def test_two_processes_far_apart_say_next_to_nothing_and_do_not_overflow() -> No
     interval = stats.latency_summary([[1], [10**10]], level=0.9999).p50_interval_ns
     assert interval is not None
     assert interval[0] < 1
-    assert interval[1] > 1e300
+    assert 1e250 < interval[1] < math.inf
 
 
 def test_what_slows_both_models_in_a_process_cancels() -> None:
