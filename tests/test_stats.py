@@ -181,8 +181,10 @@ def percentile_bootstrap_covers(rng: np.random.Generator, logs: npt.NDArray[np.f
     return bool(low <= 0 <= high)
 
 
-@pytest.mark.parametrize("processes", [5, 10])
-@pytest.mark.parametrize("kind", EFFECTS)
+@pytest.mark.parametrize(
+    ("kind", "processes"),
+    [("normal", 5), ("t(3)", 5), ("two-moded", 5), ("exponential", 5), ("normal", 10), ("two-moded", 10)],
+)
 def test_the_interval_of_a_ratio_covers_the_truth(kind: str, processes: int) -> None:
     """300 simulations have a standard error of 1.3 points. The percentile bootstrap's shortfall is held as well."""
     rng = np.random.default_rng([processes, len(kind)])
