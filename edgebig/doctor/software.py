@@ -102,7 +102,7 @@ tell(output=interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
 
 def litert() -> list[Check]:
     absent = Check(
-        "ai-edge-litert", "missing", "not installed: nothing can be benchmarked here", DEVICE_EXTRA
+        "ai-edge-litert", "missing", "not installed: the runtime that runs models here", DEVICE_EXTRA
     )
     if platform.machine() == "armv7l":
         absent = Check(
@@ -115,7 +115,7 @@ def tflite_runtime() -> list[Check]:
     absent = Check("tflite-runtime", "optional", "not installed: the older runtime", LEGACY_EXTRA)
     if platform.machine() == "armv7l":
         absent = Check(
-            "tflite-runtime", "missing", "not installed: nothing can be benchmarked here", DEVICE_EXTRA
+            "tflite-runtime", "missing", "not installed: the runtime that runs models here", DEVICE_EXTRA
         )
     return [_runtime("tflite-runtime", absent)]
 
