@@ -104,7 +104,7 @@ class Artifact:
 
 
 def load(path: Path) -> Artifact:
-    """The artifact at `path`. Raises EdgebigError where there is none, or where the card is of another file or schema."""
+    """The artifact at `path`. Raises EdgebigError where there is none, or its card is of another file or schema."""
     if not path.is_file():
         raise EdgebigError(f"{path}: no such file", "give the path of a .tflite, or a run")
     sha256 = files.sha256_file(path)
@@ -129,7 +129,8 @@ def require_card(artifact: Artifact, need: str) -> Card:
 
 
 def read_card(path: Path) -> Card:
-    return read_record(path, Card, CARD_SCHEMA, "card")
+    card: Card = read_record(path, Card, CARD_SCHEMA, "card")
+    return card
 
 
 def read_record(path: Path, kind: Any, schema: int, what: str) -> Any:
@@ -149,7 +150,9 @@ def read_record(path: Path, kind: Any, schema: int, what: str) -> Any:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise EdgebigError(f"{path}: {where}: {first['msg']}", f"this {what} is damaged; make it again") from error
+        raise EdgebigError(
+            f"{path}: {where}: {first['msg']}", f"this {what} is damaged; make it again"
+        ) from error
 
 
 def dump_record(record: Spec) -> dict[str, Any]:

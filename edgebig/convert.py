@@ -10,19 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 import edgebig
-from edgebig import artifact, files, flatbuffer, stats
+from edgebig import artifact, files, flatbuffer, metadata, stats
 from edgebig.artifact import Artifact, Card, ExampleSet, HostAccuracy, PassRecord, Preprocessing, Tensor
+from edgebig.check import tflite
 from edgebig.data.source import Examples, Splits
 from edgebig.errors import EdgebigError
-from edgebig.ondevice import infer
-from edgebig.ondevice.faults import Fault
 from edgebig.recipe import Recipe
 
 GREY_INK_HIGH = Preprocessing(low=0.0, high=1.0, ink_is_high=True, colour="grey")
-_RUNTIME = "ai-edge-litert"
 _VERSIONED = ("tensorflow", "tf_keras", "tensorflow-model-optimization", "ai-edge-litert", "numpy")
 
 
@@ -31,10 +28,10 @@ def to_tflite(model: Any, *, int8: bool) -> bytes:
 
     int8: the model has been through QAT; every operator must come out in int8, or EdgebigError says which did not.
     """
-    from edgebig.keras import tf
+    from edgebig.keras import quiet, tf
 
     shape = [1, *model.inputs[0].shape[1:]]
-    # A batch of 1 that is fixed in the graph: GPU delegates refuse a dynamic one, and it needs no reshaping on the device.
+    # A batch of 1 that is fixed in the graph: GPU delegates refuse a dynamic one.
     function = tf.function(lambda image: model(image, training=False))
     concrete = function.get_concrete_function(tf.TensorSpec(shape, tf.float32, name="image"))
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], model)
@@ -42,10 +39,12 @@ def to_tflite(model: Any, *, int8: bool) -> bytes:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.inference_input_type = tf.int8
         converter.inference_output_type = tf.int8
-    data = bytes(converter.convert())
+    with quiet():
+        data = bytes(converter.convert())
     if int8 and (left := flatbuffer.float_operators(data)):
         raise EdgebigError(
-            f"these operators stayed in float: {', '.join(left)}", "the model is not fully int8; a layer of it cannot be quantized"
+            f"these operators stayed in float: {', '.join(left)}",
+            "the model is not fully int8; a layer of it cannot be quantized",
         )
     return data
 
@@ -61,8 +60,8 @@ def publish(
     passes: Sequence[PassRecord],
     parent: str | None,
 ) -> Artifact:
-    """Puts the metadata in, measures its accuracy on the test split on the host, writes <variant>.tflite and its card."""
-    data = flatbuffer.attach_metadata(
+    """Puts the metadata in, measures accuracy on the test split on this host, writes <variant>.tflite and its card."""
+    data = metadata.attach_metadata(
         data,
         name=f"{spec.name} {variant}",
         description="Made by edgebig. The card beside this file tells how, from what, and how well it does.",
@@ -89,7 +88,7 @@ def publish(
         validation_examples=len(splits.validation),
         seed=spec.train.seed,
         versions=versions(),
-        host_accuracy=host_accuracy(folder, data, splits.test, "test"),
+        host_accuracy=host_accuracy(data, splits.test, "test"),
     )
     return artifact.save(folder, variant, data, card)
 
@@ -109,7 +108,7 @@ def with_io(source: Artifact, dtype: Any, folder: Path | None = None) -> Artifac
     stem = source.name.split("-io-")[0]
     folder = folder or source.path.parent
     variant = stem if dtype == "int8" else f"{stem}-io-{dtype}"
-    _check_same(folder, data, rewritten, card.preprocessing, source.path.name)
+    _check_same(data, rewritten, card.preprocessing, source.path.name)
     new_card = card.model_copy(
         update={
             "variant": variant,
@@ -125,37 +124,28 @@ def with_io(source: Artifact, dtype: Any, folder: Path | None = None) -> Artifac
     return artifact.save(folder, variant, rewritten, new_card)
 
 
-def host_accuracy(folder: Path, data: bytes, examples: Examples, split: Any) -> HostAccuracy:
+def host_accuracy(data: bytes, examples: Examples, split: Any) -> HostAccuracy:
     """Accuracy of .tflite bytes on `examples` by the runtime on this host."""
-    predicted = _labels(folder, data, examples.images, GREY_INK_HIGH)
+    predicted = tflite.labels(data, examples.images, GREY_INK_HIGH.model_dump())
     correct = int(np.sum(predicted == examples.labels))
     interval = stats.accuracy_interval(correct, len(examples))
-    runtime = f"{_RUNTIME} {_version(_RUNTIME)}"
+    runtime = f"{tflite.HOST_RUNTIME} {_version(tflite.HOST_RUNTIME)}"
     return HostAccuracy(
         split=split, runtime=runtime, correct=correct, n=len(examples),
         value=interval.value, low=interval.low, high=interval.high,
     )  # fmt: skip
 
 
-def _labels(
-    folder: Path, data: bytes, images_u8: npt.NDArray[np.uint8], preprocessing: Preprocessing
-) -> npt.NDArray[np.intp]:
-    with files.scratch(folder, "model.tflite", data) as path:
-        try:
-            model = infer.Model(str(path), _RUNTIME, "xnnpack", 1)
-            raw = infer.classify(model, images_u8, preprocessing.model_dump())
-        except Fault as fault:
-            raise EdgebigError(fault.problem, fault.hint) from fault
-    return np.argmax(model.scores(raw), axis=1)
-
-
-def _check_same(folder: Path, before: bytes, after: bytes, preprocessing: Preprocessing, name: str) -> None:
+def _check_same(before: bytes, after: bytes, preprocessing: Preprocessing, name: str) -> None:
     shape = flatbuffer.io_contract(before, name).inputs[0].shape
     images_u8 = np.random.default_rng(0).integers(0, 256, (200, *shape[1:]), np.uint8)
+    # Half of them dark with bright specks, which is more like pictures of ink.
     images_u8[:100] *= images_u8[:100] > 200
-    differing = np.sum(_labels(folder, before, images_u8, preprocessing) != _labels(folder, after, images_u8, preprocessing))
-    if differing:
-        raise EdgebigError(f"{name}: with other I/O, {differing} of 200 pictures are read otherwise", "please report this")
+    read = [tflite.labels(data, images_u8, preprocessing.model_dump()) for data in (before, after)]
+    if differing := int(np.sum(read[0] != read[1])):
+        raise EdgebigError(
+            f"{name}: with other I/O, {differing} of 200 pictures are read otherwise", "please report this"
+        )
 
 
 def _tensor(contract: flatbuffer.TensorContract) -> Tensor:
@@ -172,7 +162,11 @@ def _example_set(folder: Path, source: str, split: Any, examples: Examples) -> E
 
 def versions() -> dict[str, str]:
     found = {name: _version(name) for name in _VERSIONED}
-    return {"edgebig": edgebig.__version__, "python": platform.python_version(), **{n: v for n, v in found.items() if v}}
+    return {
+        "edgebig": edgebig.__version__,
+        "python": platform.python_version(),
+        **{n: v for n, v in found.items() if v},
+    }
 
 
 def _version(name: str) -> str:

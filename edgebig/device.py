@@ -19,7 +19,9 @@ class Device(Spec):
     address: str = Field("", description="where it is; a local device has none")
     python: str = Field("", description="the Python that runs there; empty is the one that runs edgebig")
     runtime: Literal["ai-edge-litert", "tflite-runtime"] = "ai-edge-litert"
-    delegate: Literal["xnnpack", "none", "reference"] = Field("xnnpack", description="reference: slow, exact kernels")
+    delegate: Literal["xnnpack", "none", "reference"] = Field(
+        "xnnpack", description="reference: slow, exact kernels"
+    )
     threads: int = Field(1, ge=1, le=256)
 
 

@@ -61,12 +61,3 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
-
-
-@contextlib.contextmanager
-def scratch(folder: Path, name: str, data: bytes) -> Iterator[Path]:
-    """`data` as a file of that name in a temporary folder under `folder`, both gone when the block ends."""
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".scratch-") as temporary:
-        path = Path(temporary) / name
-        path.write_bytes(data)
-        yield path

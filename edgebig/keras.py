@@ -6,9 +6,12 @@ QAT and pruning raise while clustering only seems to work, so the environment is
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
+import tempfile
+from collections.abc import Iterator
 from typing import Any
 
 from edgebig.errors import EdgebigError
@@ -28,19 +31,43 @@ def _load(name: str) -> Any:
     except ImportError as error:
         raise EdgebigError(
             f"training needs {name}, which is not installed here ({error})",
-            'pip install "edgebig[train]"; \'edgebig doctor\' tells what else is missing',
+            "pip install \"edgebig[train]\"; 'edgebig doctor' tells what else is missing",
         ) from error
 
 
-tf: Any = _load("tensorflow")
-keras: Any = _load("tf_keras")
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps what TensorFlow's C++ prints to stderr off the screen; it is shown after all if the block fails."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with tempfile.TemporaryFile() as noise:
+            os.dup2(noise.fileno(), 2)
+            try:
+                yield
+            except BaseException:
+                os.dup2(kept, 2)
+                noise.seek(0)
+                sys.stderr.write(noise.read().decode(errors="replace"))
+                raise
+            finally:
+                os.dup2(kept, 2)
+    finally:
+        os.close(kept)
+
+
+with quiet():
+    tf: Any = _load("tensorflow")
+    keras: Any = _load("tf_keras")
+    tf.get_logger().setLevel("ERROR")
+    # The first look for GPUs prints a page where there are none.
+    tf.config.list_physical_devices("GPU")
+
+# Dropout then draws from generators whose state can be set, which makes a resumed training the same as an unbroken one.
+keras.backend.experimental.enable_tf_random_generator()
 
 
 def load_tfmot() -> Any:
     """tensorflow-model-optimization, which takes a second to import and only compress needs."""
-    return _load("tensorflow_model_optimization")
-
-
-tf.get_logger().setLevel("ERROR")
-# Dropout then draws from generators whose state can be set, which makes a resumed training the same as an unbroken one.
-keras.backend.experimental.enable_tf_random_generator()
+    with quiet():
+        return _load("tensorflow_model_optimization")

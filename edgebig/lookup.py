@@ -51,4 +51,6 @@ def find(kind: str, name: str) -> Path:
         return names[name]
     close = difflib.get_close_matches(name, names, n=1)
     guess = f" (did you mean '{close[0]}'?)" if close else ""
-    raise EdgebigError(f"no {kind[:-1]} '{name}'{guess}", f"'edgebig {kind}' lists: {', '.join(names) or 'none'}")
+    raise EdgebigError(
+        f"no {kind[:-1]} '{name}'{guess}", f"'edgebig {kind}' lists: {', '.join(names) or 'none'}"
+    )

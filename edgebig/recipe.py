@@ -68,7 +68,9 @@ class Fit(Spec):
     schedule: Literal["constant", "cosine"] = "cosine"
     warmup_steps: int = Field(0, ge=0)
     label_smoothing: float = Field(0.0, ge=0, lt=1)
-    keep: Literal["best", "last"] = Field("best", description="which epoch's weights: best on validation, or last")
+    keep: Literal["best", "last"] = Field(
+        "best", description="which epoch's weights: best on validation, or last"
+    )
 
 
 class Train(Fit):
@@ -104,7 +106,9 @@ class Compress(Spec):
 class Convert(Spec):
     """The form of the .tflite."""
 
-    io: Literal["int8", "uint8", "float32"] = Field("int8", description="input and output type of int8 models")
+    io: Literal["int8", "uint8", "float32"] = Field(
+        "int8", description="input and output type of int8 models"
+    )
 
 
 class Recipe(Spec):
@@ -135,7 +139,9 @@ def validate(kind: type[S], tables: dict[str, Any], file: str) -> S:
         return kind.model_validate(tables)
     except ValidationError as error:
         faults = [_fault(kind, fault, file) for fault in error.errors()]
-        raise EdgebigError("\n".join(faults), "mend the file, or override with --set table.key=value") from error
+        raise EdgebigError(
+            "\n".join(faults), "mend the file, or override with --set table.key=value"
+        ) from error
 
 
 def _fault(kind: type[BaseModel], fault: Any, file: str) -> str:
@@ -178,7 +184,9 @@ def override(tables: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
         path, equals, text = setting.partition("=")
         parts = path.strip().split(".")
         if not equals or not all(parts):
-            raise EdgebigError(f"--set {setting}: not of the form table.key=value", "as in --set train.epochs=3")
+            raise EdgebigError(
+                f"--set {setting}: not of the form table.key=value", "as in --set train.epochs=3"
+            )
         table = tables
         for part in parts[:-1]:
             table = table.setdefault(part, {})
@@ -243,3 +251,24 @@ def _toml_text(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(_toml_text(item) for item in value) + "]"
     return repr(value)
+
+
+def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
+    """`recipe` with --set overrides. Raises EdgebigError."""
+    return (
+        parse(recipe.model_dump(mode="json", exclude_none=True), recipe.name, settings, file="--set")
+        if settings
+        else recipe
+    )
+
+
+def with_passes(recipe: Recipe, *, int8: bool, prune: float | None) -> Recipe:
+    """`recipe` with these passes in place of its own; its settings of a pass still hold if it is asked for."""
+    tables = recipe.model_dump(mode="json", exclude_none=True)
+    own = tables["compress"]
+    tables["compress"] = {}
+    if int8:
+        tables["compress"]["qat"] = own.get("qat", {})
+    if prune is not None:
+        tables["compress"]["prune"] = {**own.get("prune", {}), "sparsity": prune}
+    return parse(tables, recipe.name, file="--prune")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from edgebig import artifact, files, recipe
 from edgebig.errors import EdgebigError
+from edgebig.progress import say
 from edgebig.recipe import Recipe
 
 ROOT = Path("runs")
@@ -96,15 +97,28 @@ def finished(name: str | None, root: Path = ROOT) -> Run:
     """Like `load`, but refuses a run whose training has not come to its end."""
     run = load(name, root)
     if not run.finished:
-        raise EdgebigError(f"{run.folder}: its training has not finished", f"edgebig train --resume {run.folder}")
+        raise EdgebigError(
+            f"{run.folder}: its training has not finished", f"edgebig train --resume {run.folder}"
+        )
     return run
 
 
 def newest_variant(run: Run) -> Path:
     variants = run.variants()
     if not variants:
-        raise EdgebigError(f"{run.folder}: no .tflite in it", "edgebig train makes one, edgebig compress another")
+        raise EdgebigError(
+            f"{run.folder}: no .tflite in it", "edgebig train makes one, edgebig compress another"
+        )
     return variants[-1]
+
+
+def resolve_model(name: str | None) -> Path:
+    """The .tflite that MODEL names: a file, or the newest one of a run; it says which where the user did not."""
+    if name is not None and (name.endswith(".tflite") or Path(name).is_file()):
+        return Path(name)
+    path = newest_variant(finished(name))
+    say(f"model: {path}")
+    return path
 
 
 def list_all(root: Path = ROOT) -> list[Run]:
@@ -112,7 +126,9 @@ def list_all(root: Path = ROOT) -> list[Run]:
     if not root.is_dir():
         return []
     folders = [path for path in root.iterdir() if not path.is_symlink() and (path / "recipe.toml").is_file()]
-    return [load(str(path)) for path in sorted(folders, key=lambda path: (path.stat().st_mtime_ns, path.name))]
+    return [
+        load(str(path)) for path in sorted(folders, key=lambda path: (path.stat().st_mtime_ns, path.name))
+    ]
 
 
 def remove(run: Run) -> None:

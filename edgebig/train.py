@@ -129,7 +129,9 @@ class Checkpoint:
                 arrays = dict(stored)
             about = json.loads(str(arrays["about"]))
         except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-            raise EdgebigError(f"{self.path}: a damaged checkpoint ({error})", "delete it to start over") from error
+            raise EdgebigError(
+                f"{self.path}: a damaged checkpoint ({error})", "delete it to start over"
+            ) from error
         if about.get("schema") != _CHECKPOINT_SCHEMA or about["recipe_sha256"] != self.recipe_sha256:
             raise EdgebigError(
                 f"{self.path}: a checkpoint of another recipe or edgebig",
@@ -188,7 +190,10 @@ def fit(
                 epochs=spec.epochs,
                 validation_data=pipeline.evaluation_batches(splits.validation),
                 verbose=0,
-                callbacks=[*callbacks, _Epochs(progress, seed, what, spec, checkpoint, advance, first_eligible_epoch)],
+                callbacks=[
+                    *callbacks,
+                    _Epochs(progress, seed, what, spec, checkpoint, advance, first_eligible_epoch),
+                ],
             )
     if spec.keep == "best":
         model.set_weights(progress.best_weights)
@@ -242,7 +247,9 @@ class _Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no t
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         progress = self.progress
         row = {name: float(value) for name, value in logs.items()}
-        progress.history.append({"epoch": epoch + 1, **row, "seconds": round(time.monotonic() - self.started_s, 2)})
+        progress.history.append(
+            {"epoch": epoch + 1, **row, "seconds": round(time.monotonic() - self.started_s, 2)}
+        )
         progress.epoch = epoch + 1
         if epoch >= self.first_eligible_epoch and (
             progress.best_epoch < 0 or _rank(row) > _rank(progress.history[progress.best_epoch])
@@ -267,7 +274,9 @@ def _learning_rate(spec: Fit, steps_per_epoch: int) -> Any:
     if spec.schedule == "constant" and warmup == 0:
         return spec.learning_rate
     if spec.schedule == "constant":
-        return keras.optimizers.schedules.PolynomialDecay(spec.learning_rate / 100, warmup, spec.learning_rate)
+        return keras.optimizers.schedules.PolynomialDecay(
+            spec.learning_rate / 100, warmup, spec.learning_rate
+        )
     if warmup == 0:
         return keras.optimizers.schedules.CosineDecay(spec.learning_rate, total)
     return keras.optimizers.schedules.CosineDecay(

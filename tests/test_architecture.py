@@ -43,9 +43,9 @@ ROOMS: dict[str, set[str]] = {
     "tflitefile": {"fbreader"},
     "flatbuffer": {"fbreader", "tflitefile"},
     "metadata": {"fbreader", "tflitefile", "flatbuffer"},
-    "convert": {"keras", "flatbuffer", "metadata", "artifact", "data.source", "stats"},
     "check": set(),
-    "check.tflite": {"stats"},
+    "check.tflite": {"data.source", "stats"},
+    "convert": {"keras", "flatbuffer", "metadata", "artifact", "data.source", "stats", "check.tflite"},
     "check.keras": {"keras", "check.tflite"},
     "train": {"keras", "data.source", "data.pipeline", "models", "artifact", "runs", "convert"},
     "compress": {
@@ -54,14 +54,16 @@ ROOMS: dict[str, set[str]] = {
     },
     "ondevice": set(),
     "phone": set(),
-    "drivers": {"device"},
+    "drivers": {"device", "lookup"},
     "drivers.browser": {"device", "drivers", "phone"},
+    "predict": {"artifact", "device", "drivers", "lookup"},
     "bench": {"device", "drivers", "drivers.browser", "data.source", "artifact", "stats", "check.tflite"},
     "report": {"bench", "stats"},
     "search": {"train", "compress", "bench", "report"},
     "doctor": {"lookup", "device"},
     "zoo": set(),
     "cli": ANYTHING,
+    "__main__": {"cli"},
 }  # fmt: skip
 
 # Where a module of a package is a room of its own.

@@ -1,0 +1,56 @@
+"""A trained run -> a smaller model, pass by pass. The order of the passes is this file's, not the recipe's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from edgebig import artifact, convert, train
+from edgebig.artifact import Artifact, PassRecord
+from edgebig.check import tflite
+from edgebig.compress import preflight
+from edgebig.compress.context import Context
+from edgebig.compress.prune import prune
+from edgebig.compress.qat import qat
+from edgebig.data.source import Splits
+from edgebig.errors import EdgebigError
+from edgebig.progress import say
+from edgebig.recipe import Recipe
+from edgebig.runs import Run
+
+PASSES: dict[str, Callable[[Context, Any, Any], tuple[Any, PassRecord]]] = {"prune": prune, "qat": qat}
+
+
+def compress(run: Run, spec: Recipe, splits: Splits) -> Artifact:
+    """Runs the passes of `spec.compress` on the trained model of `run` and writes the variant they make into it.
+
+    Raises EdgebigError before any training where a pass cannot take the model, and where one missed what it was asked.
+    """
+    wanted = [name for name in PASSES if getattr(spec.compress, name) is not None]
+    if not wanted:
+        raise EdgebigError(
+            f"{spec.name}: nothing to do, no pass is asked for", "as in edgebig compress --int8"
+        )
+    model = train.load_model(run)
+    preflight.check(model, wanted)
+    context = Context(splits, spec, tuple(wanted))
+    parameters = model.count_params()
+    records: list[PassRecord] = []
+    for name in wanted:
+        model, record = PASSES[name](context, model, getattr(spec.compress, name))
+        records.append(record)
+    int8 = "qat" in wanted
+    data = convert.to_tflite(model, int8=int8)
+    variant = "-".join([*(name for name in wanted if name != "qat"), "int8" if int8 else "float32"])
+    parent = artifact.load(run.folder / "float32.tflite")
+    agreement = tflite.agreement(
+        parent.path.read_bytes(), data, splits.validation, convert.GREY_INK_HIGH.model_dump()
+    )
+    records.append(
+        PassRecord.model_validate({"name": "check", "against": parent.sha256, **asdict(agreement)})
+    )
+    say(f"check: float32 and {variant} agree on {agreement.same_label} of {agreement.n} validation examples")
+    return convert.publish(
+        run.folder, variant, data, spec, splits, parameters=parameters, passes=records, parent=parent.sha256
+    )

@@ -70,7 +70,7 @@ class Splits:
 
 
 def load(source: str, *, validation: int, folder: Path | None = None) -> Splits:
-    """The splits of `source`. `folder` is where its files are; raises EdgebigError where they are not as they should be.
+    """The splits of `source`, whose files are in `folder`. Raises EdgebigError where they are not as they should be.
 
     `validation`: how many examples are held out of train, as many of each class as can be.
     """
@@ -133,7 +133,8 @@ def _mnist_files(folder: Path | None) -> tuple[Examples, Examples]:
             if (candidate / "mnist.npz").is_file():
                 return _from_npz(candidate / "mnist.npz")
         raise EdgebigError(
-            f"{given} {where}: no MNIST there", "it holds the four idx files (train-images-idx3-ubyte.gz ...) or mnist.npz"
+            f"{given} {where}: no MNIST there",
+            "it holds the four idx files (train-images-idx3-ubyte.gz ...) or mnist.npz",
         )
     for cached in (Path.home() / ".keras" / "datasets" / "mnist.npz", lookup.cache_dir() / "mnist.npz"):
         if cached.is_file():
@@ -144,12 +145,14 @@ def _mnist_files(folder: Path | None) -> tuple[Examples, Examples]:
 
 def _from_idx(folder: Path) -> tuple[Examples, Examples]:
     arrays = {}
-    for part, digest in _MNIST_SHA256.items():
+    for part in _MNIST_SHA256:
         name = f"{part}-idx{3 if part.endswith('images') else 1}-ubyte"
         candidates = [folder / f"{name}.gz", folder / name]
         path = next((path for path in candidates if path.is_file()), None)
         if path is None:
-            raise EdgebigError(f"{candidates[0]}: no such file", "MNIST is four files; put this one beside the others")
+            raise EdgebigError(
+                f"{candidates[0]}: no such file", "MNIST is four files; put this one beside the others"
+            )
         arrays[part] = read_idx(path)
     return _checked(arrays, folder)
 
@@ -159,14 +162,19 @@ def _checked(arrays: dict[str, npt.NDArray[np.uint8]], path: Path) -> tuple[Exam
     for part in ("train", "t10k"):
         images, labels = arrays[f"{part}-images"], arrays[f"{part}-labels"]
         if images.ndim != 3 or labels.shape != images.shape[:1]:
-            raise EdgebigError(f"{path}: {part} has pictures {images.shape} and labels {labels.shape}", "get it again")
+            raise EdgebigError(
+                f"{path}: {part} has pictures {images.shape} and labels {labels.shape}", "get it again"
+            )
         if len(labels) and labels.max() >= len(DIGITS):
-            raise EdgebigError(f"{path}: {part} has the label {labels.max()}; digits are 0 to 9", "get it again")
+            raise EdgebigError(
+                f"{path}: {part} has the label {labels.max()}; digits are 0 to 9", "get it again"
+            )
         parts.append(Examples(images[..., np.newaxis], labels.astype(np.int64)))
     for part, digest in _MNIST_SHA256.items():
         if files.sha256_bytes(arrays[part].tobytes()) != digest:
             raise EdgebigError(
-                f"{path}: {part} is well formed, but it is not MNIST's", "get it again; other data is not 'mnist'"
+                f"{path}: {part} is well formed, but it is not MNIST's",
+                "get it again; other data is not 'mnist'",
             )
     return parts[0], parts[1]
 
@@ -197,12 +205,19 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
 
 
 def _from_npz(path: Path) -> tuple[Examples, Examples]:
-    names = {"train-images": "x_train", "train-labels": "y_train", "t10k-images": "x_test", "t10k-labels": "y_test"}
+    names = {
+        "train-images": "x_train",
+        "train-labels": "y_train",
+        "t10k-images": "x_test",
+        "t10k-labels": "y_test",
+    }
     try:
         with np.load(path, allow_pickle=False) as arrays:
             read = {part: arrays[name].astype(np.uint8, casting="safe") for part, name in names.items()}
     except (OSError, ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise EdgebigError(f"{path}: not MNIST as Keras stores it ({error})", "delete it, or get it again") from error
+        raise EdgebigError(
+            f"{path}: not MNIST as Keras stores it ({error})", "delete it, or get it again"
+        ) from error
     return _checked(read, path)
 
 
@@ -212,7 +227,11 @@ def _download(url: str, sha256: str, path: Path) -> None:
         with urllib.request.urlopen(url, timeout=_DOWNLOAD_TIMEOUT_S) as answer:
             data = answer.read()
     except (urllib.error.URLError, OSError) as error:
-        raise EdgebigError(f"MNIST is not here and could not be fetched: {error}", f"try again with a network, {mend}") from error
+        raise EdgebigError(
+            f"MNIST is not here and could not be fetched: {error}", f"try again with a network, {mend}"
+        ) from error
     if files.sha256_bytes(data) != sha256:
-        raise EdgebigError(f"what came from {url} is not MNIST (sha256 differs)", f"nothing was kept; try again, {mend}")
+        raise EdgebigError(
+            f"what came from {url} is not MNIST (sha256 differs)", f"nothing was kept; try again, {mend}"
+        )
     files.write_bytes(path, data)

@@ -1,8 +1,8 @@
 """digit-cnn: a small residual net whose cost lies where int8 kernels are good, in dense 3x3 convolutions.
 
-Separable nets of the same accuracy have fewer multiplications, but with int8 kernels of AVX512-VNNI class they run no
-faster than keras-convnet, since depthwise convolutions do not use the matrix units. A depthwise convolution as wide as the
-last map stands for global pooling, and learns where in the picture each feature counts.
+Separable nets of the same accuracy have fewer multiplications, but with int8 dot-product instructions they run
+no faster than keras-convnet, since depthwise convolutions do not use the dot-product units. A depthwise convolution as wide
+as the last map stands for global pooling, and learns where in the picture each feature counts.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from edgebig.recipe import DigitCnn
 
 
 def build(spec: DigitCnn, input_shape: tuple[int, int, int], classes: int) -> Any:
-    """28x28 -> 14x14 (5x5, stride 2), a residual 3x3, -> 7x7 (3x3, stride 2), a residual 3x3, depthwise head, softmax."""
+    """28x28 -> 14x14 (5x5, stride 2), a residual 3x3 -> 7x7 (3x3, stride 2), a residual 3x3, depthwise head, dense."""
     layers = keras.layers
     first, second = spec.channels
 
     def conv(x: Any, channels: int, kernel: int, stride: int, name: str) -> Any:
         x = layers.Conv2D(channels, kernel, stride, padding="same", use_bias=False, name=name)(x)
-        x = layers.BatchNormalization(name=f"{name}_bn")(x)
+        x = layers.BatchNormalization(momentum=0.9, name=f"{name}_bn")(x)
         return layers.ReLU(name=f"{name}_relu")(x)
 
     image = keras.Input(input_shape, name="image")
@@ -29,7 +29,9 @@ def build(spec: DigitCnn, input_shape: tuple[int, int, int], classes: int) -> An
     x = conv(x, second, 3, 2, "down")
     x = layers.Add(name="stage2_add")([x, conv(x, second, 3, 1, "stage2")])
     x = layers.DepthwiseConv2D(x.shape[1:3], padding="valid", use_bias=False, name="head")(x)
-    x = layers.BatchNormalization(name="head_bn")(x)
+    x = layers.BatchNormalization(momentum=0.9, name="head_bn")(x)
     x = layers.ReLU(name="head_relu")(x)
     x = layers.Flatten(name="flatten")(x)
-    return keras.Model(image, layers.Dense(classes, activation="softmax", name="probabilities")(x), name="digit_cnn")
+    return keras.Model(
+        image, layers.Dense(classes, activation="softmax", name="probabilities")(x), name="digit_cnn"
+    )

@@ -16,15 +16,17 @@ if not __package__:
     __package__ = os.path.basename(_folder)
     __import__(__package__)
 
-from . import conditions, runner  # noqa: E402
-from .faults import Fault  # noqa: E402
+from . import conditions, runner
+from .faults import Fault
 
 
 def main() -> int:
     """Exit code 0 after a last `result` event, 1 after an `error` event."""
     parser = argparse.ArgumentParser(prog="edgebig-ondevice", description="edgebig's part on the device")
     parser.add_argument("action", choices=["facts", "run", "child", "predict"])
-    parser.add_argument("--store", default=".", help="the folder of the files that were sent, each named by its sha256")
+    parser.add_argument(
+        "--store", default=".", help="the folder of the files that were sent, each named by its sha256"
+    )
     arguments = parser.parse_args()
     events = runner.take_stdout()
     try:

@@ -1,4 +1,4 @@
-"""What this machine is, and the conditions under which it measures. What cannot be read here is left out, never guessed."""
+"""What this machine is, and the conditions under which it measures. What cannot be read is left out, never guessed."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import os
 import platform
 import sys
 import time
-from typing import Any, Dict, Optional
+from typing import Any
 
 RUNTIME_PACKAGES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite-runtime"}
 
 
-def _read(path: str) -> Optional[str]:
+def _read(path: str) -> str | None:
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             return file.read().strip("\x00\n ")
@@ -20,7 +20,7 @@ def _read(path: str) -> Optional[str]:
         return None
 
 
-def facts() -> Dict[str, Any]:
+def facts() -> dict[str, Any]:
     """The machine, its processor, its Python, and the runtimes that are installed (not yet proven to work)."""
     return {
         "machine": platform.machine(),
@@ -42,21 +42,21 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _cpu_name() -> Optional[str]:
+def _cpu_name() -> str | None:
     for line in (_read("/proc/cpuinfo") or "").splitlines():
         if line.startswith(("model name", "Model")):
             return line.split(":", 1)[1].strip()
     return platform.processor() or None
 
 
-def _memory_kb() -> Optional[int]:
+def _memory_kb() -> int | None:
     for line in (_read("/proc/meminfo") or "").splitlines():
         if line.startswith("MemTotal:"):
             return int(line.split()[1])
     return None
 
 
-def _version(name: str) -> Optional[str]:
+def _version(name: str) -> str | None:
     from importlib import metadata
 
     try:
@@ -65,11 +65,11 @@ def _version(name: str) -> Optional[str]:
         return None
 
 
-def now() -> Dict[str, Any]:
+def now() -> dict[str, Any]:
     """Load, clock, governor and temperatures at this moment."""
     cpu = "/sys/devices/system/cpu/cpu0/cpufreq/"
     clock_khz = _read(cpu + "scaling_cur_freq")
-    reading: Dict[str, Any] = {
+    reading: dict[str, Any] = {
         "unix_s": round(time.time(), 3),
         "load_1min": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "governor": _read(cpu + "scaling_governor"),
@@ -79,7 +79,7 @@ def now() -> Dict[str, Any]:
     return {name: value for name, value in reading.items() if value not in (None, {})}
 
 
-def _temperatures_c() -> Dict[str, float]:
+def _temperatures_c() -> dict[str, float]:
     found = {}
     for zone in sorted(glob.glob("/sys/class/thermal/thermal_zone*")):
         milli_c = _read(zone + "/temp")
@@ -88,7 +88,7 @@ def _temperatures_c() -> Dict[str, float]:
     return found
 
 
-def peak_memory_kb() -> Optional[int]:
+def peak_memory_kb() -> int | None:
     """The largest resident size that this process has had."""
     try:
         import resource

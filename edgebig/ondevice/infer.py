@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,7 +20,7 @@ class Tensor(NamedTuple):
 
     name: str
     dtype: str
-    shape: Tuple[int, ...]
+    shape: tuple[int, ...]
     scale: float
     zero_point: int
 
@@ -32,7 +32,7 @@ class Delegated(NamedTuple):
     nodes: int
     of: int
     partitions: int
-    left: List[str]
+    left: list[str]
 
 
 def load_runtime(name: str) -> Any:
@@ -64,7 +64,9 @@ class Model:
 
     def __init__(self, path: str, runtime: str, delegate: str, threads: int) -> None:
         if delegate not in DELEGATES:
-            raise Fault("unknown-delegate", f"no delegate '{delegate}'", "use one of: " + ", ".join(DELEGATES))
+            raise Fault(
+                "unknown-delegate", f"no delegate '{delegate}'", "use one of: " + ", ".join(DELEGATES)
+            )
         module = load_runtime(runtime)
         resolver = getattr(module.OpResolverType, _RESOLVERS[delegate])
         started_ns = time.perf_counter_ns()
@@ -76,7 +78,9 @@ class Model:
         except (ValueError, RuntimeError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise Fault(
-                "bad-model", f"{path}: the runtime refuses it: {reason}", "the file is damaged or no .tflite; make it again"
+                "bad-model",
+                f"{path}: the runtime refuses it: {reason}",
+                "the file is damaged or no .tflite; make it again",
             ) from error
         self.init_ns = time.perf_counter_ns() - started_ns
         self.delegate = delegate
@@ -87,12 +91,18 @@ class Model:
         self.invoke = self._interpreter.invoke
 
     @staticmethod
-    def _only(details: List[Dict[str, Any]], path: str, what: str) -> Tensor:
+    def _only(details: list[dict[str, Any]], path: str, what: str) -> Tensor:
         if len(details) != 1:
-            raise Fault("bad-model", f"{path}: {len(details)} {what}s, not one", "use a model with one picture in, one row out")
+            raise Fault(
+                "bad-model",
+                f"{path}: {len(details)} {what}s, not one",
+                "use a model with one picture in, one row out",
+            )
         scale, zero_point = details[0]["quantization"]
         shape = tuple(int(size) for size in details[0]["shape"])
-        return Tensor(details[0]["name"], np.dtype(details[0]["dtype"]).name, shape, float(scale), int(zero_point))
+        return Tensor(
+            details[0]["name"], np.dtype(details[0]["dtype"]).name, shape, float(scale), int(zero_point)
+        )
 
     def set_input(self, values: Any) -> None:
         """`values`: (H, W, C) or (1, H, W, C) of the input's dtype."""
@@ -116,7 +126,7 @@ class Model:
         return Delegated("xnnpack" if partitions else "none", len(taken), len(nodes), len(partitions), left)
 
 
-def _inside(partition: Dict[str, Any], nodes: List[Dict[str, Any]]) -> List[int]:
+def _inside(partition: dict[str, Any], nodes: list[dict[str, Any]]) -> list[int]:
     """The nodes between a partition's inputs and outputs, found by walking back from the outputs."""
     producer = {int(tensor): op for op in nodes for tensor in op["outputs"]}
     stop = {int(tensor) for tensor in partition["inputs"]}
@@ -130,7 +140,7 @@ def _inside(partition: Dict[str, Any], nodes: List[Dict[str, Any]]) -> List[int]
     return sorted(seen)
 
 
-def input_table(tensor: Tensor, preprocessing: Dict[str, Any]) -> Any:
+def input_table(tensor: Tensor, preprocessing: dict[str, Any]) -> Any:
     """(256,) of the input's dtype: what each grey level 0..255 (ink is 255) becomes.
 
     A picture is then prepared by one look-up, the same in training's terms (low..high), quantized by the input's scale
@@ -156,7 +166,7 @@ def dequantize(raw: Any, tensor: Tensor) -> Any:
     return (raw.astype(np.float32) - np.float32(tensor.zero_point)) * np.float32(tensor.scale)
 
 
-def classify(model: Model, images_u8: Any, preprocessing: Dict[str, Any], on_done: Optional[Any] = None) -> Any:
+def classify(model: Model, images_u8: Any, preprocessing: dict[str, Any], on_done: Any | None = None) -> Any:
     """Raw outputs (N, classes) in the output's dtype for uint8 (N, H, W, C) pictures, one at a time.
 
     Raises Fault where the pictures do not fit the input. `on_done` is called with a count every 500 pictures.

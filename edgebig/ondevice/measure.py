@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import time
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from collections.abc import Iterator
+from typing import Any, Callable
 
 import numpy as np
 
@@ -20,7 +21,9 @@ _WARMUP_LEAST_NS = 50_000_000
 class Subject:
     """A model under measurement, with its pictures prepared for the whole frame."""
 
-    def __init__(self, sha256: str, model: infer.Model, preprocessing: Optional[Dict[str, Any]], images_u8: Any) -> None:
+    def __init__(
+        self, sha256: str, model: infer.Model, preprocessing: dict[str, Any] | None, images_u8: Any
+    ) -> None:
         self.sha256 = sha256
         self.model = model
         self.images_u8 = images_u8
@@ -36,7 +39,7 @@ class Subject:
         self.next_image = 0
 
 
-def settle(subject: Subject, limit_ns: int) -> Tuple[int, bool]:
+def settle(subject: Subject, limit_ns: int) -> tuple[int, bool]:
     """Invokes until the medians of two windows in a row differ by less than 2 %; at least 50 ms, at most `limit_ns`.
 
     Returns the number of invokes and whether it settled, and sets the batch by the last window's median.
@@ -60,7 +63,7 @@ def settle(subject: Subject, limit_ns: int) -> Tuple[int, bool]:
     return count, settled
 
 
-def invoke_samples(subject: Subject, count: int) -> List[int]:
+def invoke_samples(subject: Subject, count: int) -> list[int]:
     """`count` times in ns of one invoke alone, each the mean over a batch."""
     invoke, clock, batch = subject.model.invoke, time.perf_counter_ns, subject.batch
     samples = [0] * count
@@ -73,7 +76,7 @@ def invoke_samples(subject: Subject, count: int) -> List[int]:
     return samples
 
 
-def frame_samples(subject: Subject, count: int) -> List[List[int]]:
+def frame_samples(subject: Subject, count: int) -> list[list[int]]:
     """`count` whole frames as [pre-processing, inference, post-processing] in ns, a new picture each.
 
     From uint8 pixels to the label: look-up into the input's dtype and copy in; invoke; copy out, scores, argmax.
@@ -97,8 +100,8 @@ def frame_samples(subject: Subject, count: int) -> List[List[int]]:
 
 
 def measure(
-    subjects: List[Subject], rounds: int, samples: int, warmup_s: float, still_wanted: Callable[[], None]
-) -> Iterator[Dict[str, Any]]:
+    subjects: list[Subject], rounds: int, samples: int, warmup_s: float, still_wanted: Callable[[], None]
+) -> Iterator[dict[str, Any]]:
     """Events of one process: `warmup` for each subject, then `sample` for each subject in each round, A B A B."""
     gc.collect()
     gc.disable()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from . import infer, preprocess
 from .faults import Fault
 
 
-def predict(task: Dict[str, Any]) -> Iterator[Dict[str, Any]]:
+def predict(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """A `prediction` or an `error` (with its image) for each of task["images"], in order.
 
     task: {model: path, name, runtime, delegate, threads, preprocessing, classes, images: [path, ...]}.
@@ -23,8 +24,8 @@ def predict(task: Dict[str, Any]) -> Iterator[Dict[str, Any]]:
             yield {**fault.event(), "image": image}
 
 
-def read(model: infer.Model, task: Dict[str, Any], grey_u8: Any) -> Dict[str, Any]:
-    """The digits of one grey picture: each with its box, and together as one label, as sure as the least sure of them."""
+def read(model: infer.Model, task: dict[str, Any], grey_u8: Any) -> dict[str, Any]:
+    """The digits of one grey picture: each with its box, and as one label, as sure as the least sure of them."""
     found = preprocess.find_digits(grey_u8)
     digits = []
     if found:
@@ -33,7 +34,11 @@ def read(model: infer.Model, task: Dict[str, Any], grey_u8: Any) -> Dict[str, An
         for digit, row in zip(found, scores):
             best = int(np.argmax(row))
             digits.append(
-                {"label": task["classes"][best], "confidence": round(float(row[best]), 4), "box": list(digit.box)}
+                {
+                    "label": task["classes"][best],
+                    "confidence": round(float(row[best]), 4),
+                    "box": list(digit.box),
+                }
             )
     return {
         "label": "".join(digit["label"] for digit in digits),

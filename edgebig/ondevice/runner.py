@@ -11,7 +11,8 @@ import os
 import signal
 import subprocess
 import sys
-from typing import Any, Callable, Dict, Iterator, List, TextIO
+from collections.abc import Iterator
+from typing import Any, Callable, TextIO
 
 import numpy as np
 
@@ -29,12 +30,12 @@ def take_stdout() -> TextIO:
     return events
 
 
-def emit(events: TextIO, event: Dict[str, Any]) -> None:
+def emit(events: TextIO, event: dict[str, Any]) -> None:
     events.write(json.dumps(event, separators=(",", ":")) + "\n")
     events.flush()
 
 
-def read_job(text: str) -> Dict[str, Any]:
+def read_job(text: str) -> dict[str, Any]:
     """The job as JSON. Raises Fault where it is none, or of another protocol."""
     try:
         job = json.loads(text)
@@ -43,13 +44,15 @@ def read_job(text: str) -> Dict[str, Any]:
     if not isinstance(job, dict) or job.get("schema") != PROTOCOL:
         found = job.get("schema") if isinstance(job, dict) else None
         raise Fault(
-            "other-protocol", f"the job speaks protocol {found}, this runner {PROTOCOL}", "run one edgebig on both sides"
+            "other-protocol",
+            f"the job speaks protocol {found}, this runner {PROTOCOL}",
+            "run one edgebig on both sides",
         )
     return job
 
 
-def run(job: Dict[str, Any], store: str, entry: str) -> Iterator[Dict[str, Any]]:
-    """The events of a job: ready, condition, outputs and samples, condition, result. `entry` starts this program again."""
+def run(job: dict[str, Any], store: str, entry: str) -> Iterator[dict[str, Any]]:
+    """The events of a job: ready, condition, outputs, samples, condition, result. `entry` starts this program again."""
     yield {"event": "ready", "protocol": PROTOCOL, "facts": conditions.facts()}
     yield {"event": "condition", "when": "before", **conditions.now()}
     if "predictions" in job["want"] or "outputs" in job["want"]:
@@ -63,11 +66,12 @@ def run(job: Dict[str, Any], store: str, entry: str) -> Iterator[Dict[str, Any]]
     yield {"event": "result", "complete": True}
 
 
-def _child(entry: str, store: str, task: Dict[str, Any], stamp: Dict[str, Any]) -> Iterator[Dict[str, Any]]:
+def _child(entry: str, store: str, task: dict[str, Any], stamp: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The events of one fresh process, each with `stamp` put in. Raises Fault where it fails or dies."""
     command = [sys.executable, entry, "child", "--store", store]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8")
-    assert child.stdin is not None and child.stdout is not None
+    assert child.stdin is not None
+    assert child.stdout is not None
     try:
         try:
             child.stdin.write(json.dumps(task))
@@ -102,10 +106,10 @@ def _child(entry: str, store: str, task: Dict[str, Any], stamp: Dict[str, Any]) 
         )
 
 
-def child(task: Dict[str, Any], store: str) -> Iterator[Dict[str, Any]]:
+def child(task: dict[str, Any], store: str) -> Iterator[dict[str, Any]]:
     """The events of one task, in this process."""
     images_u8 = _inputs(task, store)
-    models: List[Any] = []
+    models: list[Any] = []
     for model in task["models"]:
         path = os.path.join(store, model["sha256"])
         try:
@@ -125,12 +129,15 @@ def child(task: Dict[str, Any], store: str) -> Iterator[Dict[str, Any]]:
             yield from _predict(task, model, loaded, images_u8)
     else:
         subjects = [
-            measure.Subject(model["sha256"], loaded, model["preprocessing"], images_u8) for model, loaded in models
+            measure.Subject(model["sha256"], loaded, model["preprocessing"], images_u8)
+            for model, loaded in models
         ]
-        yield from measure.measure(subjects, task["rounds"], task["samples"], task["warmup_s"], _parent_watch())
+        yield from measure.measure(
+            subjects, task["rounds"], task["samples"], task["warmup_s"], _parent_watch()
+        )
 
 
-def _inputs(task: Dict[str, Any], store: str) -> Any:
+def _inputs(task: dict[str, Any], store: str) -> Any:
     """uint8 (N, H, W, C), mapped and not read in, so that it hardly counts in the peak memory; None without inputs."""
     if task["inputs"] is None:
         return None
@@ -138,10 +145,14 @@ def _inputs(task: Dict[str, Any], store: str) -> Any:
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)[: task["examples"]]
     except (OSError, ValueError) as error:
-        raise Fault("bad-inputs", f"the pictures that were sent cannot be read: {error}", "run it again") from error
+        raise Fault(
+            "bad-inputs", f"the pictures that were sent cannot be read: {error}", "run it again"
+        ) from error
 
 
-def _predict(task: Dict[str, Any], model: Dict[str, Any], loaded: Any, images_u8: Any) -> Iterator[Dict[str, Any]]:
+def _predict(
+    task: dict[str, Any], model: dict[str, Any], loaded: Any, images_u8: Any
+) -> Iterator[dict[str, Any]]:
     for start in range(0, len(images_u8), _CHUNK):
         raw = infer.classify(loaded, images_u8[start : start + _CHUNK], model["preprocessing"])
         event = {

@@ -1,0 +1,5 @@
+"""python -m edgebig"""
+
+from edgebig.cli import main
+
+main()

@@ -1,0 +1,451 @@
+"""Artifacts + a driver -> a Measurement: accuracy and latency of the shipped files, with their conditions."""
+
+from __future__ import annotations
+
+import base64
+import json
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ConfigDict
+
+from edgebig import artifact, device, drivers, files, stats
+from edgebig.artifact import Artifact
+from edgebig.check import tflite
+from edgebig.check.tflite import Parity
+from edgebig.data import source
+from edgebig.data.source import Examples
+from edgebig.device import Device
+from edgebig.drivers.protocol import Event, Job, JobModel, Provenance, Session
+from edgebig.errors import DeviceError, EdgebigError
+from edgebig.progress import track
+from edgebig.recipe import Spec
+
+MEASUREMENT_SCHEMA = 1
+# Outputs are held against the reference kernels on so many examples; more would take longer than the bench itself.
+PARITY_EXAMPLES = 500
+
+
+class Open(Spec):
+    """A part of the record whose keys differ from device to device."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class Latency(Spec):
+    """Times in ns. `processes`: for each fresh process its samples of one invoke. `frames`: for each process its whole
+    frames as [pre-processing, inference, post-processing]; empty where no pictures were sent.
+    """
+
+    kind: Literal["raw", "summary", "none"]
+    batch: tuple[int, ...] = ()
+    settled: tuple[bool, ...] = ()
+    init: tuple[int, ...] = ()
+    first: tuple[int, ...] = ()
+    processes: tuple[tuple[int, ...], ...] = ()
+    frames: tuple[tuple[tuple[int, int, int], ...], ...] = ()
+
+
+class Delegate(Spec):
+    """What was asked for and what was done: `nodes` of `of` in `partitions`; `left` stayed out."""
+
+    asked: str
+    actual: str
+    nodes: int
+    of: int
+    partitions: int
+    left: tuple[str, ...]
+
+
+class Accuracy(Spec):
+    """On the device, with the 95 % Wilson interval."""
+
+    correct: int
+    n: int
+    value: float
+    low: float
+    high: float
+
+
+class ModelResult(Spec):
+    """One model on the device."""
+
+    name: str
+    sha256: str
+    size_bytes: int
+    deflated_bytes: int | None
+    io: str | None
+    latency: Latency
+    peak_memory_kb: int | None
+    energy: str
+    delegate: Delegate
+    predictions: tuple[int, ...] | None
+    accuracy: Accuracy | None
+    parity: Parity | None
+    verdict: Literal["OK", "WRONG", "PARTIAL"]
+    cause: str
+
+
+class Comparison(Spec):
+    """Model a against the first one, b, measured in turns: the ratio of the p50s, and accuracy on the same examples."""
+
+    a: str
+    b: str
+    ratio: float | None
+    low: float | None
+    high: float | None
+    verdict: Literal["FASTER", "SLOWER", "INCONCLUSIVE"] | None
+    accuracy_points: float | None
+    accuracy_low: float | None
+    accuracy_high: float | None
+    mcnemar_p: float | None
+
+
+class Measurement(Spec):
+    """One bench session."""
+
+    schema_: int = MEASUREMENT_SCHEMA
+    provenance: Provenance
+    device: Open
+    machine: Open
+    conditions: tuple[Open, ...]
+    settings: Open
+    data: Open
+    models: tuple[ModelResult, ...]
+    comparisons: tuple[Comparison, ...]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to measure. examples: None is all of the test split."""
+
+    examples: int | None = None
+    processes: int = 5
+    rounds: int = 20
+    samples: int = 20
+    warmup_s: float = 2.0
+    deadline_s: float = 900.0
+    latency: bool = True
+
+
+def bench(
+    artifacts: Sequence[Artifact], target: Device, settings: Settings, folder: Path | None
+) -> Measurement:
+    """Measures `artifacts`, in turns, on `target`. `folder`: where the test split's files are.
+
+    Raises EdgebigError where the models do not go together, or would be tested on what they were trained on; what the
+    driver raises.
+    """
+    _check_distinct(artifacts)
+    examples, data = test_examples(artifacts, settings.examples, folder)
+    reference = _reference_outputs(artifacts, examples, settings) if examples is not None else {}
+    driver = drivers.connect(target)
+    with next(iter(driver.sessions())) as session:
+        collected = _collect(session, artifacts, examples, target, settings)
+        return _measurement(session, collected, artifacts, examples, reference, target, settings, data)
+
+
+def _check_distinct(artifacts: Sequence[Artifact]) -> None:
+    seen: dict[str, Artifact] = {}
+    for item in artifacts:
+        if item.sha256 in seen:
+            raise EdgebigError(
+                f"{item.path} and {seen[item.sha256].path} are the same file", "name each model once"
+            )
+        seen[item.sha256] = item
+
+
+def test_examples(
+    artifacts: Sequence[Artifact], count: int | None, folder: Path | None
+) -> tuple[Examples | None, dict[str, Any]]:
+    """The test split that the cards name, a per-class part of it where `count` says so, and what the record says of it.
+
+    None where no model has a card: then only latency can be measured. Raises EdgebigError where cards name different
+    test sets, or an example was in a model's training set.
+    """
+    cards = [item.card for item in artifacts if item.card is not None]
+    if not cards:
+        return None, {"source": None, "n": 0, "leak_check": "not possible: no model has a card"}
+    names = {card.test.source for card in cards}
+    if len(names) > 1:
+        raise EdgebigError(
+            f"the models were tested on different data: {', '.join(sorted(names))}",
+            "bench them one source at a time",
+        )
+    splits = source.load(cards[0].test.source, validation=cards[0].validation_examples, folder=folder)
+    examples = splits.test
+    if count is not None and count < len(examples):
+        examples = examples[source.per_class(examples.labels, count, seed=0)]
+    checked = [_leak_check(item, examples) for item in artifacts if item.card is not None]
+    data = {"source": splits.source, "split": "test", "n": len(examples), "of": len(splits.test)}
+    return examples, {**data, "leak_check": "; ".join(dict.fromkeys(checked))}
+
+
+def _leak_check(item: Artifact, examples: Examples) -> str:
+    assert item.card is not None
+    hashes = artifact.read_hashes(item.path.parent, item.card.train.sha256)
+    if hashes is None:
+        return f"not possible for {item.name}: the list of its training examples is not beside it"
+    leaked = int(np.isin(examples.hashes, hashes).sum())
+    if leaked:
+        raise EdgebigError(
+            f"{item.path}: {leaked} of the {len(examples)} test examples were in its training set",
+            "its accuracy on them would mean nothing; test it on other data",
+        )
+    return "no test example was in a training set"
+
+
+@dataclass
+class _Collected:
+    """The events of a job, sorted by model."""
+
+    conditions: list[Event] = field(default_factory=list)
+    loaded: dict[str, Event] = field(default_factory=dict)
+    labels: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    raw: dict[str, list[npt.NDArray[Any]]] = field(default_factory=lambda: defaultdict(list))
+    memory_kb: dict[str, int | None] = field(default_factory=dict)
+    warmups: dict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
+    samples: dict[str, dict[int, list[Event]]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(list))
+    )
+
+    def add(self, event: Event) -> None:
+        match event["event"]:
+            case "condition":
+                self.conditions.append({name: value for name, value in event.items() if name != "event"})
+            case "loaded":
+                self.loaded[event["model"]] = event
+            case "outputs":
+                self.labels[event["model"]] += event["labels"]
+                if "raw" in event:
+                    values = np.frombuffer(base64.b64decode(event["raw"]), event["dtype"])
+                    self.raw[event["model"]].append(values.reshape(len(event["labels"]), -1))
+            case "memory":
+                self.memory_kb[event["model"]] = event["peak_kb"]
+            case "warmup":
+                self.warmups[event["model"]].append(event)
+            case "sample":
+                self.samples[event["model"]][event["process"]].append(event)
+
+    def outputs(self, sha256: str) -> npt.NDArray[Any] | None:
+        return np.concatenate(self.raw[sha256]) if self.raw[sha256] else None
+
+
+def _collect(
+    session: Session,
+    artifacts: Sequence[Artifact],
+    examples: Examples | None,
+    target: Device,
+    settings: Settings,
+) -> _Collected:
+    collected = _Collected()
+    job = _job(session, artifacts, examples, target, settings)
+    turns = settings.processes * settings.rounds * len(artifacts) if settings.latency else 0
+    pictures = job.examples * sum(model.preprocessing is not None for model in job.models)
+    finished = False
+    with track(f"bench on {target.name}", turns + pictures) as advance:
+        for event in session.run(job, settings.deadline_s):
+            collected.add(event)
+            if event["event"] == "outputs":
+                advance(len(event["labels"]), "accuracy")
+            elif event["event"] == "sample":
+                advance(1, f"process {event['process'] + 1} of {settings.processes}")
+            finished = finished or event["event"] == "result"
+    if not finished:
+        raise DeviceError(f"{target.name}: the runner ended before its result", "run it again")
+    return collected
+
+
+def _job(
+    session: Session,
+    artifacts: Sequence[Artifact],
+    examples: Examples | None,
+    target: Device,
+    settings: Settings,
+) -> Job:
+    sent = [(item, session.put(item.path)) for item in artifacts]
+    inputs = None
+    if examples is not None:
+        with tempfile.TemporaryDirectory(prefix="edgebig-") as folder:
+            path = Path(folder) / "inputs.npy"
+            np.save(path, examples.images)
+            inputs = session.put(path)
+    return Job(
+        models=tuple(
+            JobModel(
+                sha256=sha256,
+                name=str(item.path),
+                preprocessing=item.card.preprocessing.model_dump() if item.card else None,
+            )
+            for item, sha256 in sent
+        ),
+        inputs=inputs,
+        examples=0 if examples is None else len(examples),
+        runtime=target.runtime,
+        delegate=target.delegate,
+        threads=target.threads,
+        processes=settings.processes,
+        rounds=settings.rounds,
+        samples=settings.samples,
+        warmup_s=settings.warmup_s,
+        want=("predictions", "outputs", "latency") if settings.latency else ("predictions", "outputs"),
+    )
+
+
+def _reference_outputs(
+    artifacts: Sequence[Artifact], examples: Examples, settings: Settings
+) -> dict[str, npt.NDArray[Any]]:
+    """Raw outputs of the first examples by the reference kernels on this host, by the model's sha256."""
+    host = device.load("reference")
+    few = examples[: min(PARITY_EXAMPLES, len(examples))]
+    quick = Settings(latency=False, deadline_s=settings.deadline_s)
+    with next(iter(drivers.connect(host).sessions())) as session:
+        collected = _collect(session, artifacts, few, host, quick)
+    return {
+        item.sha256: outputs for item in artifacts if (outputs := collected.outputs(item.sha256)) is not None
+    }
+
+
+def _measurement(
+    session: Session,
+    collected: _Collected,
+    artifacts: Sequence[Artifact],
+    examples: Examples | None,
+    reference: dict[str, npt.NDArray[Any]],
+    target: Device,
+    settings: Settings,
+    data: dict[str, Any],
+) -> Measurement:
+    results = tuple(
+        _result(item, collected, examples, reference.get(item.sha256), target) for item in artifacts
+    )
+    return Measurement(
+        provenance=session.facts.provenance,
+        device=Open.model_validate({"name": target.name, **target.model_dump()}),
+        machine=Open.model_validate(session.facts.machine),
+        conditions=tuple(Open.model_validate(reading) for reading in collected.conditions),
+        settings=Open.model_validate(vars(settings)),
+        data=Open.model_validate(data),
+        models=results,
+        comparisons=tuple(_compare(result, results[0], examples) for result in results[1:]),
+    )
+
+
+def _result(
+    item: Artifact,
+    collected: _Collected,
+    examples: Examples | None,
+    reference: npt.NDArray[Any] | None,
+    target: Device,
+) -> ModelResult:
+    labels = collected.labels.get(item.sha256)
+    outputs = collected.outputs(item.sha256)
+    parity = tflite.parity(outputs, reference) if outputs is not None and reference is not None else None
+    taken = collected.loaded[item.sha256]["delegated"]
+    delegate = Delegate(
+        asked=target.delegate, actual=taken["delegate"], nodes=taken["nodes"], of=taken["of"],
+        partitions=taken["partitions"], left=tuple(taken["left"]),
+    )  # fmt: skip
+    verdict, cause = _verdict(parity, delegate)
+    return ModelResult(
+        name=str(item.path),
+        sha256=item.sha256,
+        size_bytes=item.path.stat().st_size,
+        deflated_bytes=item.card.deflated_bytes if item.card else None,
+        io=item.card.input.dtype if item.card else None,
+        latency=_latency(collected, item.sha256),
+        peak_memory_kb=collected.memory_kb.get(item.sha256),
+        energy="not measured",
+        delegate=delegate,
+        predictions=tuple(labels) if labels else None,
+        accuracy=_accuracy(labels, examples) if labels and examples is not None else None,
+        parity=parity,
+        verdict=verdict,
+        cause=cause,
+    )
+
+
+def _latency(collected: _Collected, sha256: str) -> Latency:
+    warmups = sorted(collected.warmups[sha256], key=lambda event: int(event["process"]))
+    processes = [collected.samples[sha256][index] for index in sorted(collected.samples[sha256])]
+    if not processes:
+        return Latency(kind="none")
+    frames = tuple(
+        tuple(tuple(frame) for event in events for frame in event["frame_ns"]) for events in processes
+    )
+    return Latency(
+        kind="raw",
+        batch=tuple(event["batch"] for event in warmups),
+        settled=tuple(event["settled"] for event in warmups),
+        init=tuple(event["init_ns"] for event in warmups),
+        first=tuple(event["first_ns"] for event in warmups),
+        processes=tuple(
+            tuple(time_ns for event in events for time_ns in event["ns"]) for events in processes
+        ),
+        frames=frames if all(frames) else (),
+    )
+
+
+def _accuracy(labels: Sequence[int], examples: Examples) -> Accuracy:
+    if len(labels) != len(examples):
+        raise DeviceError(f"{len(labels)} predictions came back for {len(examples)} pictures", "run it again")
+    interval = stats.accuracy_interval(int(np.sum(np.array(labels) == examples.labels)), len(examples))
+    return Accuracy(**vars(interval))
+
+
+def _verdict(parity: Parity | None, delegate: Delegate) -> tuple[Literal["OK", "WRONG", "PARTIAL"], str]:
+    if parity is not None and not parity.holds:
+        return "WRONG", (
+            f"outputs differ from the reference kernels by up to {parity.largest_difference:g} {parity.unit} "
+            f"(tolerance {parity.tolerance:g}), {parity.labels_differ} of {parity.n} labels"
+        )
+    if delegate.asked == "xnnpack" and (delegate.actual != "xnnpack" or delegate.nodes < delegate.of):
+        left = ", ".join(delegate.left)
+        return "PARTIAL", f"{delegate.asked} took {delegate.nodes} of {delegate.of} operators, not {left}"
+    return "OK", ""
+
+
+def _compare(a: ModelResult, b: ModelResult, examples: Examples | None) -> Comparison:
+    ratio = stats.latency_ratio(a.latency.processes, b.latency.processes) if a.latency.processes else None
+    paired = None
+    if examples is not None and a.predictions and b.predictions:
+        a_right, b_right = (np.array(model.predictions) == examples.labels for model in (a, b))
+        paired = stats.mcnemar(b_right, a_right)
+    points = stats.accuracy_difference(paired) if paired else None
+    return Comparison(
+        a=a.name,
+        b=b.name,
+        ratio=ratio.value if ratio else None,
+        low=ratio.low if ratio else None,
+        high=ratio.high if ratio else None,
+        verdict=stats.speed_verdict(ratio) if ratio else None,
+        accuracy_points=points.points if points else None,
+        accuracy_low=points.low if points else None,
+        accuracy_high=points.high if points else None,
+        mcnemar_p=paired.p_value if paired else None,
+    )
+
+
+def save(measurement: Measurement, folder: Path, path: Path | None) -> Path:
+    """Writes the record to `path`, or to a new file in bench/ under `folder`; returns where it is."""
+    if path is None:
+        stem = f"{measurement.device.model_dump()['name']}-{time.strftime('%Y%m%d-%H%M%S')}"
+        taken = [
+            folder / "bench" / f"{stem}{suffix}.json" for suffix in ("", *(f"-{n}" for n in range(2, 100)))
+        ]
+        path = next(candidate for candidate in taken if not candidate.exists())
+    files.write_text(path, json.dumps(artifact.dump_record(measurement), separators=(",", ":")) + "\n")
+    return path
+
+
+def load(path: Path) -> Measurement:
+    """A Measurement from its file. Raises EdgebigError where it is damaged or of another schema."""
+    record: Measurement = artifact.read_record(path, Measurement, MEASUREMENT_SCHEMA, "measurement")
+    return record

@@ -1,0 +1,97 @@
+"""Where do two .tflite models part? By their answers to the same pictures, without TensorFlow."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from edgebig import stats
+from edgebig.data.source import Examples
+from edgebig.errors import EdgebigError
+from edgebig.ondevice import infer
+from edgebig.ondevice.faults import Fault
+from edgebig.recipe import Spec
+
+HOST_RUNTIME = "ai-edge-litert"
+# XNNPACK's int8 kernels round otherwise than the reference: up to 5 steps on noise. A float softmax agrees to 1e-6.
+PARITY_TOLERANCE_STEPS = 8
+PARITY_TOLERANCE_FLOAT = 1e-4
+PARITY_LABELS_DIFFER = 0.01
+
+
+class Parity(Spec):
+    """Outputs of one model by two sets of kernels; differences in steps of the quantized output, or real."""
+
+    n: int
+    unit: Literal["steps", "real"]
+    largest_difference: float
+    tolerance: float
+    labels_differ: int
+    holds: bool
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Two models on the same n examples: how often they say the same, and how often only one of them is right."""
+
+    n: int
+    same_label: int
+    only_first_right: int
+    only_second_right: int
+    mcnemar_p: float
+
+
+def parity(outputs: npt.NDArray[Any], reference: npt.NDArray[Any]) -> Parity:
+    """(N, classes) raw outputs against the reference kernels' (M, classes) of the first M <= N examples."""
+    few = outputs[: len(reference)]
+    steps = np.issubdtype(few.dtype, np.integer)
+    difference = np.abs(few.astype(np.float64) - reference.astype(np.float64))
+    # A NaN differs from everything, and max would let it pass as no number.
+    largest = float(np.nan_to_num(difference, nan=np.inf).max(initial=0.0))
+    tolerance = PARITY_TOLERANCE_STEPS if steps else PARITY_TOLERANCE_FLOAT
+    differ = int(np.sum(np.argmax(few, axis=1) != np.argmax(reference, axis=1)))
+    return Parity(
+        n=len(few),
+        unit="steps" if steps else "real",
+        largest_difference=largest,
+        tolerance=tolerance,
+        labels_differ=differ,
+        holds=largest <= tolerance and differ <= PARITY_LABELS_DIFFER * len(few),
+    )
+
+
+def labels(
+    model: bytes, images_u8: npt.NDArray[np.uint8], preprocessing: dict[str, Any], delegate: str = "xnnpack"
+) -> npt.NDArray[np.intp]:
+    """(N,): the class that .tflite bytes give each uint8 (N, H, W, C) picture, on this host, in this process.
+
+    For models that were just made here; a file from elsewhere is run by a driver, in a process that may die.
+    """
+    with tempfile.TemporaryDirectory(prefix="edgebig-") as folder:
+        path = Path(folder) / "model.tflite"
+        path.write_bytes(model)
+        try:
+            loaded = infer.Model(str(path), HOST_RUNTIME, delegate, threads=1)
+            raw = infer.classify(loaded, images_u8, preprocessing)
+        except Fault as fault:
+            raise EdgebigError(fault.problem, fault.hint) from fault
+    best: npt.NDArray[np.intp] = np.argmax(loaded.scores(raw), axis=1)
+    return best
+
+
+def agreement(first: bytes, second: bytes, examples: Examples, preprocessing: dict[str, Any]) -> Agreement:
+    """Both models on `examples`."""
+    of_first, of_second = (labels(model, examples.images, preprocessing) for model in (first, second))
+    paired = stats.mcnemar(of_first == examples.labels, of_second == examples.labels)
+    return Agreement(
+        n=len(examples),
+        same_label=int(np.sum(of_first == of_second)),
+        only_first_right=paired.only_a,
+        only_second_right=paired.only_b,
+        mcnemar_p=paired.p_value,
+    )

@@ -1,0 +1,60 @@
+"""edgebig bench"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgebig.cli import options
+from edgebig.errors import EXIT_SHORTFALL
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command()(bench)
+
+
+def bench(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Runs or .tflite files, the first is what the others are compared with; default: the newest."
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(help="Where; 'edgebig devices' lists them.")] = "local",
+    data: options.DataFolder = None,
+    examples: Annotated[
+        int | None, typer.Option(min=1, help="Only so many test examples, as many of each class.")
+    ] = None,
+    processes: Annotated[int, typer.Option(min=2, help="Fresh processes to measure latency in.")] = 5,
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of each model in a process.")] = 20,
+    samples: Annotated[int, typer.Option(min=1, help="Samples a turn.")] = 20,
+    deadline: Annotated[float, typer.Option(min=1, help="Seconds until it is given up.")] = 900.0,
+    out: Annotated[
+        Path | None, typer.Option(help="The record's file; default: bench/ beside the first model.")
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Measure accuracy and latency of .tflite files on a device, in turns."""
+    from edgebig import artifact, runs
+    from edgebig import bench as benching
+    from edgebig import device as devices
+    from edgebig.progress import say
+
+    target = devices.load(device)
+    artifacts = [artifact.load(runs.resolve_model(model)) for model in models or (None,)]
+    settings = benching.Settings(examples, processes, rounds, samples, deadline_s=deadline)
+    measurement = benching.bench(artifacts, target, settings, data)
+    path = benching.save(measurement, artifacts[0].path.parent, out)
+    if json:
+        options.print_json(artifact.dump_record(measurement))
+    else:
+        from rich.console import Console
+
+        from edgebig.report import table
+
+        table.show(measurement, Console())
+    say(f"record: {path}")
+    if any(model.verdict == "WRONG" for model in measurement.models):
+        raise typer.Exit(EXIT_SHORTFALL)

@@ -1,0 +1,32 @@
+"""edgebig doctor"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from edgebig.cli import options
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command()(doctor)
+
+
+def doctor(json: options.Json = False) -> None:
+    """Tell what works here, each thing tried and not guessed, with the mend where it does not."""
+    from edgebig import doctor as doctoring
+
+    if json:
+        checks = doctoring.check_all()
+        options.print_json(doctoring.to_json(checks))
+    else:
+        checks = doctoring.check_all(on_done=_print)
+    raise typer.Exit(doctoring.exit_code(checks))
+
+
+def _print(check: Any) -> None:
+    marks = {"ok": "ok      ", "missing": "missing ", "optional": "optional", "broken": "BROKEN  "}
+    typer.echo(f"{marks[check.state]}  {check.name}: {check.detail}")
+    if check.mend and check.state != "ok":
+        typer.echo(f"{'':10}{check.mend}")

@@ -1,0 +1,106 @@
+"""edgebig recipes, devices, runs"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from edgebig.cli import options
+
+runs_app = typer.Typer(help="The runs in ./runs.", rich_markup_mode=None)
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command()(recipes)
+    app.command()(devices)
+    app.add_typer(runs_app, name="runs")
+
+
+def recipes(json: options.Json = False) -> None:
+    """List the recipes that can be named."""
+    from edgebig import lookup, recipe
+
+    rows = [
+        {"recipe": name, "file": str(path), "header": recipe.header(path)}
+        for name, path in lookup.available("recipes").items()
+    ]
+    if json:
+        options.print_json(rows)
+    else:
+        for row in rows:
+            typer.echo(f"{row['recipe']:20} {row['header'][0] if row['header'] else ''}")
+
+
+def devices(json: options.Json = False) -> None:
+    """List the devices that can be named."""
+    from edgebig import device, lookup
+
+    rows = [
+        {"name": name, "file": str(path), **device.load(str(path)).model_dump()}
+        for name, path in lookup.available("devices").items()
+    ]
+    if json:
+        options.print_json(rows)
+    else:
+        for row in rows:
+            typer.echo(f"{row['name']:20} {row['kind']:8} {row['about']}")
+
+
+@runs_app.callback(invoke_without_command=True)
+def _runs(context: typer.Context, json: options.Json = False) -> None:
+    """List, show and remove runs."""
+    if context.invoked_subcommand is None:
+        list_runs(json)
+
+
+@runs_app.command("list")
+def list_runs(json: options.Json = False) -> None:
+    """List the runs, oldest first."""
+    from edgebig import runs
+
+    rows = [runs.summary(run) for run in runs.list_all()]
+    if json:
+        options.print_json(rows)
+        return
+    for row in rows:
+        typer.echo(f"{row['run']:40} {_state(row)}")
+    if not rows:
+        typer.echo("no runs here yet: edgebig train digits-quick", err=True)
+
+
+@runs_app.command("show")
+def show_run(
+    run: Annotated[str, typer.Argument(help="A run; default: the last finished one.")] = "latest",
+    json: options.Json = False,
+) -> None:
+    """Show what is in a run."""
+    from edgebig import runs
+
+    row = runs.summary(runs.load(run))
+    if json:
+        options.print_json(row)
+        return
+    typer.echo(f"{row['folder']}  recipe {row['recipe']}  {_state(row)}")
+
+
+@runs_app.command("rm")
+def remove_run(
+    run: Annotated[str, typer.Argument(help="The run to delete.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Delete a run and everything in it."""
+    from edgebig import runs
+
+    chosen = runs.load(run)
+    if not yes:
+        typer.confirm(f"delete {chosen.folder} and everything in it?", abort=True)
+    runs.remove(chosen)
+    typer.echo(f"{chosen.folder}: deleted")
+
+
+def _state(row: dict[str, object]) -> str:
+    variants = row["variants"]
+    assert isinstance(variants, list)
+    made = ", ".join(f"{v['variant']} {v['accuracy']:.2%} {v['size_bytes'] / 1000:.1f} kB" for v in variants)
+    return made if row["finished"] else f"not finished (edgebig train --resume {row['folder']})"

@@ -1,0 +1,103 @@
+"""How a target is reached and what is said to it: the job that goes there, the events that come back.
+
+A driver opens sessions; a session holds its board's lock from enter to exit. Whatever stands behind it, a job's events
+come in this order: ready, condition (before), loaded and outputs for each model, warmup and sample for each process,
+condition (after), result. A fault ends the job with an error raised on the host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from edgebig.errors import DeviceError, EdgebigError
+from edgebig.recipe import Spec
+
+PROTOCOL = 1
+Provenance = Literal["real", "emulated", "software", "simulated", "fake", "stand-in"]
+Event = dict[str, Any]
+
+
+class JobModel(Spec):
+    """A model that was put there, and how pictures are made into its input (None: its accuracy is not measured)."""
+
+    sha256: str
+    name: str
+    preprocessing: dict[str, Any] | None
+
+
+class Job(Spec):
+    """What a session is to run. `inputs`: the sha256 of an .npy file, uint8 (N, H, W, C), or None."""
+
+    schema_: int = PROTOCOL
+    models: tuple[JobModel, ...]
+    inputs: str | None
+    examples: int
+    runtime: str
+    delegate: str
+    threads: int
+    processes: int
+    rounds: int
+    samples: int
+    warmup_s: float
+    resume_from: int = 0
+    want: tuple[Literal["latency", "predictions", "outputs"], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        values = self.model_dump(mode="json")
+        return {"schema": values.pop("schema_"), **values}
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What this way of measuring can give."""
+
+    raw_samples: bool
+    predictions: bool
+    interleaving: bool
+
+
+@dataclass(frozen=True)
+class DeviceFacts:
+    """What stands behind a session: the machine's own account of itself, and how real it is."""
+
+    provenance: Provenance
+    machine: dict[str, Any]
+    capabilities: Capabilities
+
+
+class Session(Protocol):
+    """A board while its lock is held."""
+
+    facts: DeviceFacts
+
+    def put(self, blob: Path) -> str:
+        """Sends a file under its sha256, which is returned; skipped if it is there."""
+
+    def run(self, job: Job, deadline_s: float) -> Iterator[Event]:
+        """The events of a job. Raises DeviceError past the deadline or where the device fails, EdgebigError where a
+        model or the pictures are at fault.
+        """
+
+    def clean(self) -> None:
+        """Takes away everything that was put there."""
+
+
+class Driver(Protocol):
+    """A way to reach a target."""
+
+    def sessions(self) -> Iterator[AbstractContextManager[Session]]:
+        """One for a board; for phones one as each arrives."""
+
+
+# Faults of what the user gave; every other one is the device's.
+_USERS_FAULTS = frozenset({"bad-model", "shape", "unknown-runtime", "unknown-delegate"})
+
+
+def raise_fault(event: Event) -> None:
+    """An `error` event as the exception that the user sees."""
+    kind = EdgebigError if event["code"] in _USERS_FAULTS else DeviceError
+    raise kind(event["problem"], event["hint"])

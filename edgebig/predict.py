@@ -1,0 +1,42 @@
+"""Pictures -> digits, by the code that runs on a device, in a process that may die without harm."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from edgebig import artifact, lookup
+from edgebig.artifact import Artifact
+from edgebig.device import Device
+from edgebig.drivers import local
+from edgebig.drivers.protocol import PROTOCOL, Event
+from edgebig.errors import EdgebigError
+
+_DEADLINE_S = 120.0
+_SECONDS_A_PICTURE = 10.0
+
+
+def predict(model: Artifact, images: Sequence[Path], target: Device) -> Iterator[Event]:
+    """A `prediction` {image, label, confidence, digits} or an `error` {image, problem, hint} a picture, in order.
+
+    Raises EdgebigError where the model has no card or is not whole.
+    """
+    if target.kind != "local":
+        raise EdgebigError(
+            f"{target.name}: a {target.kind} device cannot read pictures", "use --device local"
+        )
+    card = artifact.require_card(model, "which says what a picture must be made into, and its classes")
+    task = {
+        "schema": PROTOCOL,
+        "model": str(model.path),
+        "runtime": target.runtime,
+        "delegate": target.delegate,
+        "threads": target.threads,
+        "preprocessing": card.preprocessing.model_dump(),
+        "classes": card.classes,
+        "images": [str(image) for image in images],
+    }
+    store = lookup.cache_dir() / "local"
+    deadline_s = _DEADLINE_S + _SECONDS_A_PICTURE * len(images)
+    yield from local.run_ondevice(target.python or sys.executable, "predict", task, store, deadline_s)
