@@ -17,6 +17,7 @@ from edgebig.artifact import Artifact, Card, ExampleSet, HostAccuracy, PassRecor
 from edgebig.check import tflite
 from edgebig.data.source import Examples, Splits
 from edgebig.errors import EdgebigError
+from edgebig.progress import quiet
 from edgebig.recipe import Recipe
 
 GREY_INK_HIGH = Preprocessing(low=0.0, high=1.0, ink_is_high=True, colour="grey")
@@ -28,7 +29,7 @@ def to_tflite(model: Any, *, int8: bool) -> bytes:
 
     int8: the model has been through QAT; every operator must come out in int8, or EdgebigError says which did not.
     """
-    from edgebig.keras import quiet, tf
+    from edgebig.keras import tf
 
     shape = [1, *model.inputs[0].shape[1:]]
     # A batch of 1 that is fixed in the graph: GPU delegates refuse a dynamic one.

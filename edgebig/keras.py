@@ -6,15 +6,13 @@ QAT and pruning raise while clustering only seems to work, so the environment is
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import os
 import sys
-import tempfile
-from collections.abc import Iterator
 from typing import Any
 
 from edgebig.errors import EdgebigError
+from edgebig.progress import quiet
 
 if "tensorflow" in sys.modules and os.environ.get("TF_USE_LEGACY_KERAS") != "1":
     raise EdgebigError(
@@ -35,27 +33,6 @@ def _load(name: str) -> Any:
         ) from error
 
 
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keeps what TensorFlow's C++ prints to stderr off the screen; it is shown after all if the block fails."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        with tempfile.TemporaryFile() as noise:
-            os.dup2(noise.fileno(), 2)
-            try:
-                yield
-            except BaseException:
-                os.dup2(kept, 2)
-                noise.seek(0)
-                sys.stderr.write(noise.read().decode(errors="replace"))
-                raise
-            finally:
-                os.dup2(kept, 2)
-    finally:
-        os.close(kept)
-
-
 with quiet():
     tf: Any = _load("tensorflow")
     keras: Any = _load("tf_keras")
@@ -67,7 +44,8 @@ with quiet():
 keras.backend.experimental.enable_tf_random_generator()
 
 
-def load_tfmot() -> Any:
-    """tensorflow-model-optimization, which takes a second to import and only compress needs."""
+def load_tfmot(module: str = "") -> Any:
+    """tensorflow-model-optimization, which takes a second to import and only compress needs, or a module of it."""
     with quiet():
-        return _load("tensorflow_model_optimization")
+        tfmot = _load("tensorflow_model_optimization")
+        return _load(f"tensorflow_model_optimization.python.core.{module}") if module else tfmot

@@ -1,9 +1,14 @@
-"""Progress with an ETA, on stderr where that is a terminal, and nothing at all elsewhere."""
+"""Progress with an ETA on stderr, and nothing at all where stdout or stderr is no terminal.
+
+What must be known whoever reads (which run, which model) is said on stderr in any case.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -21,7 +26,7 @@ def _silent(steps: int = 1, note: str = "") -> None:
 @contextlib.contextmanager
 def track(what: str, total: int) -> Iterator[Advance]:
     """A bar named `what` over `total` steps; it leaves the screen when the block ends."""
-    if not sys.stderr.isatty():
+    if not (sys.stdout.isatty() and sys.stderr.isatty()):
         yield _silent
         return
     from rich.console import Console
@@ -48,3 +53,24 @@ def track(what: str, total: int) -> Iterator[Advance]:
 def say(text: str) -> None:
     """A line on stderr: what is being done or chosen, for the person who waits."""
     print(text, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps what C++ libraries print to stderr off the screen; it is shown after all if the block fails."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with tempfile.TemporaryFile() as noise:
+            os.dup2(noise.fileno(), 2)
+            try:
+                yield
+            except BaseException:
+                os.dup2(kept, 2)
+                noise.seek(0)
+                sys.stderr.write(noise.read().decode(errors="replace"))
+                raise
+            finally:
+                os.dup2(kept, 2)
+    finally:
+        os.close(kept)

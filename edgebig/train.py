@@ -57,7 +57,6 @@ def train(spec: Recipe, splits: Splits, run: runs.Run, *, resume: bool = False) 
     )
     with files.replacing(run.model_path) as temporary:
         model.save(temporary)
-    files.write_text(run.folder / "history.csv", _history_csv(progress.history))
     artifact = convert.publish(
         run.folder, "float32", convert.to_tflite(model, int8=False), spec, splits,
         parameters=model.count_params(), passes=(), parent=None,
@@ -240,7 +239,9 @@ class _Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no t
                 f"{self.what}: the loss is {logs['loss']} in epoch {self.progress.epoch + 1}, by step {batch + 1}",
                 "lower learning_rate (as with --set train.learning_rate=0.0005); the last whole epoch is kept",
             )
-        note = f"epoch {self.progress.epoch + 1}/{self.spec.epochs} loss {logs['loss']:.4f}"
+        history = self.progress.history
+        validated = f" validation {history[-1]['val_accuracy']:.2%}" if history else ""
+        note = f"epoch {self.progress.epoch + 1}/{self.spec.epochs} loss {logs['loss']:.4f}{validated}"
         self.advance(batch - self.last_batch, note)
         self.last_batch = batch
 
@@ -256,12 +257,9 @@ class _Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no t
         ):
             progress.best_epoch = epoch
             progress.best_weights = self.model.get_weights()
-        say(
-            f"{self.what}: epoch {epoch + 1}/{self.spec.epochs}  loss {row['loss']:.4f}  "
-            f"validation {row['val_accuracy']:.2%}  {progress.history[-1]['seconds']:.1f} s"
-        )
         if self.checkpoint:
             self.checkpoint.save(self.model, progress)
+            files.write_text(self.checkpoint.path.parent / "history.csv", _history_csv(progress.history))
 
 
 def _rank(row: dict[str, float]) -> tuple[float, float]:

@@ -15,6 +15,7 @@ from edgebig.data.source import Examples
 from edgebig.errors import EdgebigError
 from edgebig.ondevice import infer
 from edgebig.ondevice.faults import Fault
+from edgebig.progress import quiet
 from edgebig.recipe import Spec
 
 HOST_RUNTIME = "ai-edge-litert"
@@ -76,7 +77,8 @@ def labels(
         path = Path(folder) / "model.tflite"
         path.write_bytes(model)
         try:
-            loaded = infer.Model(str(path), HOST_RUNTIME, delegate, threads=1)
+            with quiet():
+                loaded = infer.Model(str(path), HOST_RUNTIME, delegate, threads=1)
             raw = infer.classify(loaded, images_u8, preprocessing)
         except Fault as fault:
             raise EdgebigError(fault.problem, fault.hint) from fault

@@ -51,7 +51,7 @@ def check(model: Any, passes: Sequence[str]) -> None:
 
 def prunable(model: Any) -> list[str]:
     """The layers whose weights pruning takes. DepthwiseConv2D is none of them: tfmot passes it over in silence."""
-    registry = load_tfmot().python.core.sparsity.keras.prune_registry.PruneRegistry
+    registry = load_tfmot("sparsity.keras.prune_registry").PruneRegistry
     return [
         layer.name for layer in model.layers if registry.supports(layer) and registry._weight_names(layer)
     ]
@@ -59,8 +59,8 @@ def prunable(model: Any) -> list[str]:
 
 def qat_faults(model: Any) -> list[str]:
     """A line for each layer that quantization-aware training refuses: its name, its class and why."""
-    scheme = load_tfmot().python.core.quantization.keras.default_8bit
-    registry = scheme.default_8bit_quantize_registry.Default8BitQuantizeRegistry()
+    module = "quantization.keras.default_8bit.default_8bit_quantize_registry"
+    registry = load_tfmot(module).Default8BitQuantizeRegistry()
     faults = []
     for layer in model.layers:
         kind = type(layer).__name__

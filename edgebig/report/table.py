@@ -1,12 +1,13 @@
-"""A measurement as a table for people."""
+"""A measurement as a table for people, 80 columns wide."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from edgebig import stats
 from edgebig.bench import Comparison, Measurement, ModelResult
@@ -23,30 +24,11 @@ _UNREAL = {
 def show(measurement: Measurement, console: Console) -> None:
     """The headline is the whole frame; its three parts, size and accuracy stand beside it."""
     if measurement.provenance in _UNREAL:
-        console.print(f"[bold red]{_UNREAL[measurement.provenance]}[/]")
+        console.print(Text(_UNREAL[measurement.provenance], "bold red"))
+    console.print(Text(_title(measurement), "bold"))
     console.print(_table(measurement))
     for line in notes(measurement):
-        console.print(line, highlight=False)
-
-
-def _table(measurement: Measurement) -> Table:
-    table = Table(title=_title(measurement), title_justify="left", title_style="bold")
-    table.add_column("model", overflow="fold")
-    for heading in (
-        "kB",
-        "deflated",
-        "accuracy",
-        "95 %",
-        "frame p50",
-        "p90",
-        "pre + invoke + post",
-        "invoke p50",
-        "95 %",
-    ):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for model in measurement.models:
-        table.add_row(*_row(model))
-    return table
+        console.print(Text(line), soft_wrap=not console.is_terminal)
 
 
 def _title(measurement: Measurement) -> str:
@@ -56,82 +38,94 @@ def _title(measurement: Measurement) -> str:
     return f"{device['name']}: {machine.get('cpu') or machine.get('machine')}, {runtime}, {threads}"
 
 
+def _table(measurement: Measurement) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
+    table.add_column("model", overflow="fold", min_width=12)
+    for heading in (
+        "size\ndeflated",
+        "accuracy\n95 %",
+        "frame p50\np90",
+        "pre + invoke\n+ post",
+        "invoke p50\n95 %",
+    ):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for model in measurement.models:
+        table.add_row(*(Text(cell) for cell in _row(model)))
+    return table
+
+
 def _row(model: ModelResult) -> list[str]:
     accuracy = model.accuracy
+    deflated = f"{model.deflated_bytes / 1000:.1f} kB" if model.deflated_bytes else "-"
     cells = [
         Path(model.name).stem,
-        f"{model.size_bytes / 1000:.1f}",
-        f"{model.deflated_bytes / 1000:.1f}" if model.deflated_bytes else "-",
-        f"{accuracy.value:.2%}" if accuracy else "-",
-        f"{accuracy.low:.2%} .. {accuracy.high:.2%}" if accuracy else "-",
+        f"{model.size_bytes / 1000:.1f} kB\n{deflated}",
+        f"{accuracy.value:.2%}\n{100 * accuracy.low:.2f} .. {100 * accuracy.high:.2f}" if accuracy else "-",
     ]
     # A fast wrong answer is a failure: no time stands beside it.
-    if model.verdict == "WRONG" or model.latency.kind == "none":
-        return [*cells, *(["WRONG" if model.verdict == "WRONG" else "-"] * 5)]
+    if model.verdict == "WRONG":
+        return [*cells, "WRONG", "WRONG", "WRONG"]
+    if model.latency.kind == "none":
+        return [*cells, "-", "-", "-"]
     invoke = stats.latency_summary(model.latency.processes)
     interval = invoke.p50_interval_ns
-    return [
-        *cells,
-        *_frame_cells(model),
-        _us(invoke.p50_ns),
-        f"{interval[0] / 1e3:.1f} .. {interval[1] / 1e3:.1f}" if interval else "-",
-    ]
+    between = f"{_us(interval[0])} .. {_us(interval[1])}" if interval else "-"
+    return [*cells, *_frame_cells(model), f"{_us(invoke.p50_ns)} us\n{between}"]
 
 
 def _frame_cells(model: ModelResult) -> list[str]:
     frames = model.latency.frames
     if not frames:
-        return ["-", "-", "-"]
+        return ["-", "-"]
     whole = stats.latency_summary([[sum(frame) for frame in process] for process in frames])
     parts = [
         stats.latency_summary([[frame[part] for frame in process] for process in frames]) for part in range(3)
     ]
-    return [_us(whole.p50_ns), _us(whole.p90_ns), " + ".join(f"{part.p50_ns / 1e3:.1f}" for part in parts)]
+    pre, invoke, post = (_us(part.p50_ns) for part in parts)
+    return [f"{_us(whole.p50_ns)} us\n{_us(whole.p90_ns)} us", f"{pre} + {invoke}\n+ {post} us"]
 
 
 def _us(time_ns: float) -> str:
-    return f"{time_ns / 1e3:.1f} us" if time_ns < 1e6 else f"{time_ns / 1e6:.2f} ms"
+    """Microseconds with three digits that mean something."""
+    return f"{time_ns / 1e3:.1f}" if time_ns < 1e6 else f"{time_ns / 1e3:,.0f}"
 
 
 def notes(measurement: Measurement) -> list[str]:
     """What a reader must know besides the figures, a line each."""
-    lines = [_how(measurement)] if measurement.models[0].latency.kind != "none" else []
+    lines = [_how(measurement)]
     lines += [text for comparison in measurement.comparisons if (text := _comparison(comparison))]
     for model in measurement.models:
+        name = Path(model.name).stem
         if model.verdict != "OK":
-            lines.append(f"{Path(model.name).stem}: {model.verdict}: {model.cause}")
+            lines.append(f"{name}: {model.verdict}: {model.cause}")
         if model.verdict != "WRONG" and model.parity:
             parity = model.parity
             lines.append(
-                f"{Path(model.name).stem}: outputs within {parity.largest_difference:.2g} {parity.unit} of the "
-                f"reference kernels on {parity.n} examples, {parity.labels_differ} labels differ"
+                f"{name}: outputs within {parity.largest_difference:.2g} {parity.unit} of the reference kernels "
+                f"on {parity.n} examples, {parity.labels_differ} labels differ"
             )
-        if model.latency.settled and not all(model.latency.settled):
-            unsettled = sum(not settled for settled in model.latency.settled)
-            lines.append(
-                f"{Path(model.name).stem}: the warm-up did not settle in {unsettled} of its processes"
-            )
-    data = measurement.data.model_dump()
-    if str(data["leak_check"]).startswith("not possible"):
-        lines.append(f"leak check {data['leak_check']}")
+        if unsettled := sum(not settled for settled in model.latency.settled):
+            lines.append(f"{name}: the warm-up did not settle in {unsettled} of its processes")
+    leak_check = str(measurement.data.model_dump()["leak_check"])
+    if leak_check.startswith("not possible"):
+        lines.append(f"leak check {leak_check}")
     return lines
 
 
 def _how(measurement: Measurement) -> str:
-    latency = measurement.models[0].latency
-    n = sum(len(process) for process in latency.processes)
     data = measurement.data.model_dump()
-    where = (
-        f"accuracy on {data['n']:,} {data['split']} examples of {data['source']}, " if data["source"] else ""
+    accuracy = (
+        f"accuracy on {data['n']:,} {data['split']} examples of {data['source']}" if data["source"] else ""
     )
-    return (
-        f"{where}latency from {n:,} samples in {len(latency.processes)} fresh processes, the models in turns"
-    )
+    processes = measurement.models[0].latency.processes
+    samples = sum(len(process) for process in processes)
+    latency = f"latency from {samples:,} samples in {len(processes)} fresh processes, the models in turns"
+    return "; ".join(part for part in (accuracy, latency if processes else "") if part)
 
 
 def _comparison(comparison: Comparison) -> str:
     a, b = Path(comparison.a).stem, Path(comparison.b).stem
-    parts: list[Any] = []
+    parts: list[str] = []
     if comparison.ratio is not None:
         interval = f" ({comparison.low:.2f} .. {comparison.high:.2f})" if comparison.low is not None else ""
         parts.append(f"{comparison.ratio:.2f}{interval} of its time, {comparison.verdict}")
