@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import socket
 import sys
 from collections.abc import Iterator
@@ -25,6 +26,11 @@ USERS_ENVIRONMENT = dict(os.environ)
 IN_CI = os.environ.get("CI") == "true"
 TIERS_WITH_NETWORK = {"network", "browser", "arm"}
 TIERS_WITH_TENSORFLOW = {"tf"}
+# A test with the mark skips where none of these is installed; .ci/run installs them.
+PROGRAMS_OF = {
+    "browser": ("Chromium", ("chromium", "chromium-browser", "google-chrome")),
+    "arm": ("qemu-user-static", ("qemu-aarch64-static", "qemu-aarch64")),
+}
 LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")
 
 
@@ -95,6 +101,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if dropped:
         config.hook.pytest_deselected(items=dropped)
         items[:] = kept
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark, (program, names) in PROGRAMS_OF.items():
+        if item.get_closest_marker(mark) and not any(map(shutil.which, names)):
+            pytest.skip(f"needs {program}")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
