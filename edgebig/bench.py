@@ -413,7 +413,9 @@ def _verdict(parity: Parity | None, delegate: Delegate) -> tuple[Literal["OK", "
 
 
 def _compare(a: ModelResult, b: ModelResult, examples: Examples | None) -> Comparison:
-    ratio = stats.latency_ratio(a.latency.processes, b.latency.processes) if a.latency.processes else None
+    # The time of wrong answers is compared with nothing.
+    timed = all(model.latency.processes and model.verdict != "WRONG" for model in (a, b))
+    ratio = stats.latency_ratio(a.latency.processes, b.latency.processes) if timed else None
     paired = None
     if examples is not None and a.predictions and b.predictions:
         a_right, b_right = (np.array(model.predictions) == examples.labels for model in (a, b))

@@ -94,10 +94,11 @@ def run_ondevice(
 ) -> Iterator[Event]:
     """The events of one run of the zipapp in a process group of its own, which is gone when this ends.
 
-    Raises DeviceError where it dies, says what is no event, or is not done by the deadline; an `error` event without an
-    image is raised as what it means to the user.
+    The runner's stdin stays open meanwhile, and closes with this process however that ends, by kill -9 too: the runner
+    takes it as its own end. Raises DeviceError where it dies, says what is no event, or is not done by the deadline; an
+    `error` event without an image is raised as what it means to the user.
     """
-    command = [python, str(payload.write(store)), action, "--store", str(store)]
+    command = [python, str(payload.write(store)), action, "--store", str(store), "--attached"]
     with tempfile.TemporaryFile() as stderr:
         try:
             process = subprocess.Popen(
@@ -117,12 +118,16 @@ def run_ondevice(
         watchdog.daemon = True
         watchdog.start()
         try:
-            yield from _events(process, task)
+            for event in _events(process, task):
+                if event["event"] == "error" and "image" not in event:
+                    raise_fault(event, _tail(stderr))
+                yield event
             code = process.wait()
         finally:
             watchdog.cancel()
             _kill_group(process)
             process.wait()
+            _close(process)
         if late.is_set():
             raise DeviceError(
                 f"not done after {deadline_s:.0f} s, stopped", "fewer --examples, or a longer --deadline"
@@ -137,22 +142,31 @@ def run_ondevice(
 def _events(process: subprocess.Popen[bytes], task: dict[str, Any] | None) -> Iterator[Event]:
     assert process.stdin is not None
     assert process.stdout is not None
+    # A runner that is gone already says by its exit code why.
     with contextlib.suppress(BrokenPipeError):
-        if task is not None:
-            process.stdin.write(json.dumps(task).encode())
-        process.stdin.close()
+        process.stdin.write(json.dumps(task).encode() + b"\n")
+        process.stdin.flush()
     for line in process.stdout:
         if not line.endswith(b"\n"):
             return  # It was killed within a line; the caller knows by what.
         try:
             event = json.loads(line)
-            kind = event["event"]
-        except (ValueError, KeyError, TypeError):
+        except ValueError:
+            event = None
+        if not isinstance(event, dict) or "event" not in event:
             text = line[:200].decode(errors="replace").strip()
-            raise DeviceError(f"the runner said what is no event: {text}", "please report this") from None
-        if kind == "error" and "image" not in event:
-            raise_fault(event)
+            raise DeviceError(
+                f"the runner said what is no event: {text}",
+                "does this Python print something as it starts (a sitecustomize, a .pth file)? Let it print to stderr",
+            )
         yield event
+
+
+def _close(process: subprocess.Popen[bytes]) -> None:
+    for pipe in (process.stdin, process.stdout):
+        assert pipe is not None
+        with contextlib.suppress(BrokenPipeError):  # the task that nobody took
+            pipe.close()
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

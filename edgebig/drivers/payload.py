@@ -28,8 +28,8 @@ def zipapp() -> bytes:
 
 
 def write(folder: Path) -> Path:
-    """The zipapp in `folder`, named by its hash; written only if it is not there."""
+    """The zipapp in `folder`, named by its hash; written only if it is not there, and whole."""
     path = folder / f"runner-{files.sha256_bytes(zipapp())[:16]}.pyz"
-    if not path.is_file():
+    if not path.is_file() or path.read_bytes() != zipapp():
         files.write_bytes(path, zipapp())
     return path

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NoReturn, Protocol
 
 from edgebig.errors import DeviceError, EdgebigError
 from edgebig.recipe import Spec
@@ -97,7 +97,8 @@ class Driver(Protocol):
 _USERS_FAULTS = frozenset({"bad-model", "shape", "unknown-runtime", "unknown-delegate"})
 
 
-def raise_fault(event: Event) -> None:
-    """An `error` event as the exception that the user sees."""
+def raise_fault(event: Event, printed: str = "") -> NoReturn:
+    """An `error` event as the exception that the user sees; where a process died, with what it `printed` last."""
     kind = EdgebigError if event["code"] in _USERS_FAULTS else DeviceError
-    raise kind(event["problem"], event["hint"])
+    told = f"{event['problem']}\n{printed}".rstrip() if event["code"] == "child-died" else event["problem"]
+    raise kind(told, event["hint"])

@@ -6,18 +6,11 @@ Tasks come as JSON on stdin, events go as JSON lines to stdout, and nothing else
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
-
-if not __package__:
-    # Started as a folder: its parent makes it a package, under whatever name the folder has.
-    _folder = os.path.dirname(os.path.abspath(__file__))
-    sys.path.insert(0, os.path.dirname(_folder))
-    __package__ = os.path.basename(_folder)
-    __import__(__package__)
-
-from . import conditions, runner
-from .faults import Fault
+import threading
+from typing import Any, Callable, TextIO
 
 
 def main() -> int:
@@ -27,25 +20,38 @@ def main() -> int:
     parser.add_argument(
         "--store", default=".", help="the folder of the files that were sent, each named by its sha256"
     )
+    parser.add_argument(
+        "--attached",
+        action="store_true",
+        help="the task is the first line of stdin, and all ends when stdin does: the host is gone then",
+    )
     arguments = parser.parse_args()
-    events = runner.take_stdout()
+    events = take_stdout()
+    # Only now: whatever a library prints as it is loaded is no event.
+    from . import conditions, runner
+    from .faults import Fault
+
     try:
         if arguments.action == "facts":
-            runner.emit(events, {"event": "ready", "protocol": runner.PROTOCOL, "facts": conditions.facts()})
+            emit(events, {"event": "ready", "protocol": runner.PROTOCOL, "facts": conditions.facts()})
             return 0
-        task = runner.read_job(sys.stdin.read())
+        task = runner.read_job(sys.stdin.readline() if arguments.attached else sys.stdin.read())
+        if arguments.attached:
+            threading.Thread(target=_end_with_stdin, daemon=True).start()
         if arguments.action == "run":
             steps = runner.run(task, arguments.store, os.path.abspath(sys.argv[0]))
         elif arguments.action == "child":
-            steps = runner.child(task, arguments.store)
+            from . import child
+
+            steps = child.run(task, arguments.store)
         else:
             from . import predict
 
             steps = predict.predict(task)
         for event in steps:
-            runner.emit(events, event)
+            emit(events, event)
     except Fault as fault:
-        runner.emit(events, fault.event())
+        emit(events, fault.event())
         return 1
     except (BrokenPipeError, KeyboardInterrupt):
         # Nobody listens any more. The interpreter must not try to flush into the closed pipe.
@@ -53,5 +59,45 @@ def main() -> int:
     return 0
 
 
+def take_stdout() -> TextIO:
+    """The real stdout for events alone; from here on whatever else is printed goes to stderr."""
+    events = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
+    os.dup2(2, 1)
+    return events
+
+
+def emit(events: TextIO, event: dict[str, Any]) -> None:
+    events.write(json.dumps(event, separators=(",", ":")) + "\n")
+    events.flush()
+
+
+def _end_with_stdin() -> None:
+    # Not by sys.stdin, whose lock a waiting thread would still hold when the interpreter ends.
+    while os.read(0, 4096):
+        pass
+    os._exit(130)
+
+
+def _packaged_main() -> Callable[[], int]:
+    """`main` of the folder that this file is in, loaded as a package.
+
+    Neither the folder nor its parent stays on the path, where any file might hide a library that is imported later.
+    """
+    import importlib
+    import importlib.util
+
+    folder = os.path.dirname(os.path.abspath(__file__))
+    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != folder]
+    spec = importlib.util.spec_from_file_location(
+        "edgebig_ondevice", os.path.join(folder, "__init__.py"), submodule_search_locations=[folder]
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[spec.name])
+    packaged: Callable[[], int] = importlib.import_module("edgebig_ondevice.__main__").main
+    return packaged
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main() if __package__ else _packaged_main()())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +14,8 @@ from .faults import Fault
 RUNTIMES = ("ai-edge-litert", "tflite-runtime")
 # The kernels that run the graph. "reference" is slow and bit-identical on every processor.
 DELEGATES = ("xnnpack", "none", "reference")
+# What a picture can be made into; a text or a number of 64 bits it cannot.
+INPUT_DTYPES = ("int8", "uint8", "int16", "float16", "float32")
 _RESOLVERS = {"xnnpack": "AUTO", "none": "BUILTIN_WITHOUT_DEFAULT_DELEGATES", "reference": "BUILTIN_REF"}
 
 
@@ -44,9 +48,9 @@ def load_runtime(name: str) -> Any:
             from ai_edge_litert import interpreter
         else:
             from tflite_runtime import interpreter
-    except ImportError as error:
-        # tflite-runtime 2.14 was built against numpy 1 and fails on import with numpy 2.
-        if "numpy" in str(error):
+    except (ImportError, SystemError) as error:
+        # tflite-runtime 2.14 was built against numpy 1 and fails on import with numpy 2, by one or the other.
+        if isinstance(error, SystemError) or "numpy" in str(error):
             raise Fault(
                 "runtime-broken",
                 f"{name} does not load beside numpy {np.__version__}: {error}",
@@ -76,16 +80,21 @@ class Model:
             )
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise Fault(
                 "bad-model",
-                f"{path}: the runtime refuses it: {reason}",
+                f"{path}: the runtime refuses it: {_first_line(error)}",
                 "the file is damaged or no .tflite; make it again",
             ) from error
         self.init_ns = time.perf_counter_ns() - started_ns
         self.delegate = delegate
         self.input = self._only(self._interpreter.get_input_details(), path, "input")
         self.output = self._only(self._interpreter.get_output_details(), path, "output")
+        if self.input.dtype not in INPUT_DTYPES:
+            raise Fault(
+                "bad-model",
+                f"{path}: its input is {self.input.dtype}, and no picture can be made into that",
+                "use a model whose input is one of: " + ", ".join(INPUT_DTYPES),
+            )
         self._input_index = self._interpreter.get_input_details()[0]["index"]
         self._output_index = self._interpreter.get_output_details()[0]["index"]
         self.invoke = self._interpreter.invoke
@@ -174,13 +183,31 @@ def classify(model: Model, images_u8: Any, preprocessing: dict[str, Any], on_don
     check_fit(model, images_u8)
     table = input_table(model.input, preprocessing)
     rows = []
-    for index, image in enumerate(images_u8):
-        model.set_input(table[image])
-        model.invoke()
-        rows.append(model.get_output())
-        if on_done is not None and (index + 1) % 500 == 0:
-            on_done(500)
+    with invoke_faults():
+        for index, image in enumerate(images_u8):
+            model.set_input(table[image])
+            model.invoke()
+            rows.append(model.get_output())
+            if on_done is not None and (index + 1) % 500 == 0:
+                on_done(500)
     return np.stack(rows) if rows else np.empty((0, int(np.prod(model.output.shape))), model.output.dtype)
+
+
+@contextlib.contextmanager
+def invoke_faults() -> Iterator[None]:
+    """A model that loads and then does not run is a Fault."""
+    try:
+        yield
+    except (ValueError, RuntimeError) as error:
+        raise Fault(
+            "bad-model",
+            f"the model loads, but does not run: {_first_line(error)}",
+            "the file is damaged, or not for this runtime; make it again",
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def check_fit(model: Model, images_u8: Any) -> None:
