@@ -152,19 +152,28 @@ def _inside(partition: dict[str, Any], nodes: list[dict[str, Any]]) -> list[int]
 def input_table(tensor: Tensor, preprocessing: dict[str, Any]) -> Any:
     """(256,) of the input's dtype: what each grey level 0..255 (ink is 255) becomes.
 
-    A picture is then prepared by one look-up, the same in training's terms (low..high), quantized by the input's scale
-    and zero point with halves rounded away from zero, as the QUANTIZE operator does.
+    A picture is then prepared by one look-up: in training's terms (low..high), as float32, quantized bit for bit as
+    the reference QUANTIZE operator does it (float32 division, halves away from zero; XNNPACK takes a half to the even
+    number). Raises Fault where an input of whole numbers has no scale and low..high do not fit it.
     """
     level = np.arange(256, dtype=np.float64)
     if not preprocessing["ink_is_high"]:
         level = 255.0 - level
     low, high = float(preprocessing["low"]), float(preprocessing["high"])
-    real = low + (high - low) * level / 255.0
-    if tensor.scale == 0.0:
+    real = (low + (high - low) * level / 255.0).astype(np.float32)
+    if np.issubdtype(tensor.dtype, np.floating):
         return real.astype(tensor.dtype)
-    steps = real / tensor.scale
-    quantized = np.trunc(steps + np.copysign(0.5, steps)) + tensor.zero_point
     limits = np.iinfo(tensor.dtype)
+    if tensor.scale == 0.0:
+        if real.min() < limits.min or real.max() > limits.max or not np.array_equal(real, np.rint(real)):
+            raise Fault(
+                "bad-model",
+                f"its input is {tensor.dtype} without a scale, and pixels as {low:g}..{high:g} do not fit that",
+                "the card's preprocessing is wrong, or the file has lost its quantization",
+            )
+        return real.astype(tensor.dtype)
+    steps = (real / np.float32(tensor.scale)).astype(np.float64)
+    quantized = np.copysign(np.floor(np.abs(steps) + 0.5), steps) + tensor.zero_point
     return np.clip(quantized, limits.min, limits.max).astype(tensor.dtype)
 
 
