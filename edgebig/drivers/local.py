@@ -25,7 +25,7 @@ from edgebig.errors import DeviceError
 from edgebig.progress import say
 
 _FACTS_DEADLINE_S = 60.0
-_STDERR_LINES = 8
+_LINES_SHOWN = 8
 
 
 class LocalDriver:
@@ -98,16 +98,25 @@ def run_ondevice(
     takes it as its own end. Raises DeviceError where it dies, says what is no event, or is not done by the deadline; an
     `error` event without an image is raised as what it means to the user.
     """
+    readable, writable = os.pipe()
     command = [python, str(payload.write(store)), action, "--store", str(store), "--attached"]
-    with tempfile.TemporaryFile() as stderr:
+    command += ["--events", str(writable)]
+    with tempfile.TemporaryFile() as printed, os.fdopen(readable, "rb") as events:
         try:
             process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
+                command,
+                stdin=subprocess.PIPE,
+                stdout=printed,
+                stderr=printed,
+                pass_fds=[writable],
+                start_new_session=True,
             )
         except OSError as error:
             raise DeviceError(
                 f"{python}: cannot be started: {error.strerror}", "mend 'python' in the device's file"
             ) from error
+        finally:
+            os.close(writable)
         late = threading.Event()
 
         def kill_late() -> None:
@@ -118,35 +127,38 @@ def run_ondevice(
         watchdog.daemon = True
         watchdog.start()
         try:
-            for event in _events(process, task):
+            for event in _events(process, task, events):
                 if event["event"] == "error" and "image" not in event:
-                    raise_fault(event, _tail(stderr))
+                    raise_fault(event, _tail(printed))
                 yield event
             code = process.wait()
         finally:
             watchdog.cancel()
             _kill_group(process)
             process.wait()
-            _close(process)
+            assert process.stdin is not None
+            with contextlib.suppress(BrokenPipeError):  # the task that nobody took
+                process.stdin.close()
         if late.is_set():
             raise DeviceError(
                 f"not done after {deadline_s:.0f} s, stopped", "fewer --examples, or a longer --deadline"
             )
         if code != 0:
             raise DeviceError(
-                f"the runner ended with exit code {code}: {' '.join(command)}\n{_tail(stderr)}".rstrip(),
+                f"the runner ended with exit code {code}: {' '.join(command)}\n{_tail(printed)}".rstrip(),
                 "'edgebig doctor' tells whether this Python can run it",
             )
 
 
-def _events(process: subprocess.Popen[bytes], task: dict[str, Any] | None) -> Iterator[Event]:
+def _events(
+    process: subprocess.Popen[bytes], task: dict[str, Any] | None, events: IO[bytes]
+) -> Iterator[Event]:
     assert process.stdin is not None
-    assert process.stdout is not None
     # A runner that is gone already says by its exit code why.
     with contextlib.suppress(BrokenPipeError):
         process.stdin.write(json.dumps(task).encode() + b"\n")
         process.stdin.flush()
-    for line in process.stdout:
+    for line in events:
         if not line.endswith(b"\n"):
             return  # It was killed within a line; the caller knows by what.
         try:
@@ -155,18 +167,8 @@ def _events(process: subprocess.Popen[bytes], task: dict[str, Any] | None) -> It
             event = None
         if not isinstance(event, dict) or "event" not in event:
             text = line[:200].decode(errors="replace").strip()
-            raise DeviceError(
-                f"the runner said what is no event: {text}",
-                "does this Python print something as it starts (a sitecustomize, a .pth file)? Let it print to stderr",
-            )
+            raise DeviceError(f"the runner said what is no event: {text}", "please report this")
         yield event
-
-
-def _close(process: subprocess.Popen[bytes]) -> None:
-    for pipe in (process.stdin, process.stdout):
-        assert pipe is not None
-        with contextlib.suppress(BrokenPipeError):  # the task that nobody took
-            pipe.close()
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
@@ -174,6 +176,6 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def _tail(stderr: IO[bytes]) -> str:
-    stderr.seek(0)
-    return "\n".join(stderr.read().decode(errors="replace").splitlines()[-_STDERR_LINES:])
+def _tail(printed: IO[bytes]) -> str:
+    printed.seek(0)
+    return "\n".join(printed.read().decode(errors="replace").splitlines()[-_LINES_SHOWN:])

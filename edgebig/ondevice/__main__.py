@@ -1,6 +1,7 @@
 """The runner's command line: `python -m edgebig.ondevice`, a copied folder, or the one-file zipapp.
 
-Tasks come as JSON on stdin, events go as JSON lines to stdout, and nothing else does.
+A task comes as JSON on stdin; events go as JSON lines to stdout, or to a file descriptor of their own (`--events 3
+3>&1 1>&2` in a shell), which not even a start-up file of this Python can write to.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ def main() -> int:
         action="store_true",
         help="the task is the first line of stdin, and all ends when stdin does: the host is gone then",
     )
+    parser.add_argument("--events", type=int, metavar="FD", help="write the events there, not to stdout")
     arguments = parser.parse_args()
-    events = take_stdout()
+    events = take_stdout() if arguments.events is None else os.fdopen(arguments.events, "w", encoding="utf-8")
     # Only now: whatever a library prints as it is loaded is no event.
     from . import conditions, runner
     from .faults import Fault
@@ -61,7 +63,7 @@ def main() -> int:
 
 def take_stdout() -> TextIO:
     """The real stdout for events alone; from here on whatever else is printed goes to stderr."""
-    events = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
+    events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return events
 

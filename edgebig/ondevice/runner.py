@@ -53,10 +53,13 @@ def run(job: dict[str, Any], store: str, entry: str) -> Iterator[dict[str, Any]]
 
 def _child(entry: str, store: str, task: dict[str, Any], stamp: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The events of one fresh process, each with `stamp` put in. Raises Fault where it fails or dies."""
-    command = [sys.executable, entry, "child", "--store", store]
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    # Events have a pipe of their own: what start-up files and libraries print to stdout is for people.
+    readable, writable = os.pipe()
+    command = [sys.executable, entry, "child", "--store", store, "--events", str(writable)]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=2, pass_fds=[writable])
+    os.close(writable)
+    events = os.fdopen(readable, "rb")
     assert child.stdin is not None
-    assert child.stdout is not None
     try:
         try:
             child.stdin.write(json.dumps({**task, "parent": os.getpid()}).encode())
@@ -64,7 +67,7 @@ def _child(entry: str, store: str, task: dict[str, Any], stamp: dict[str, Any]) 
         except BrokenPipeError:
             pass  # It died at once; its exit code below says how.
         failed = None
-        for line in child.stdout:
+        for line in events:
             if not line.endswith(b"\n"):
                 break  # It died within a line.
             event = _event(line)
@@ -74,6 +77,7 @@ def _child(entry: str, store: str, task: dict[str, Any], stamp: dict[str, Any]) 
                 yield {**event, **stamp}
         code = child.wait()
     finally:
+        events.close()
         if child.poll() is None:
             child.kill()
             child.wait()
@@ -99,7 +103,7 @@ def _event(line: bytes) -> dict[str, Any]:
         raise Fault(
             "noise",
             f"a process of the runner said what is no event: {line[:200].decode(errors='replace').strip()}",
-            "does this Python print something as it starts (a sitecustomize, a .pth file)? Let it print to stderr",
+            "please report this",
         )
     return event
 
