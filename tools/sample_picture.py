@@ -145,13 +145,16 @@ def _light(rng: np.random.Generator) -> Floats:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("out", help="the picture to write; its ending chooses the format")
-    parser.add_argument("--index", type=int, default=0, help="the first digit, counted within the test split")
+    parser.add_argument(
+        "--index", type=int, default=0, help="the first digit, counted in a fixed shuffle of the test split"
+    )
     parser.add_argument("--digits", type=int, default=1, help="how many digits")
     parser.add_argument("--seed", type=int, default=0, help="pen, paper, shadow, grain")
     args = parser.parse_args()
     with np.load(DIGITS) as embedded:
         test = embedded["split"] == 2
-        images, labels = embedded["images"][test], embedded["labels"][test]
+        mixed = np.random.default_rng(0).permutation(int(test.sum()))  # the file is in order of the labels
+        images, labels = embedded["images"][test][mixed], embedded["labels"][test][mixed]
     if not (args.index >= 0 and 1 <= args.digits <= 20 and args.index + args.digits <= len(images)):
         parser.error(f"--index and --digits: the test split has {len(images)} digits, a picture 1 to 20")
     chosen = slice(args.index, args.index + args.digits)

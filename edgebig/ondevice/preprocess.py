@@ -202,14 +202,16 @@ def _as_mnist(grey_u8: Bytes) -> Digit | None:
 def _is_light_on_dark(work: Bytes) -> bool:
     """Strokes are thin, so against the mean around them they stand out far, and few; their surroundings little.
 
-    The cubes of the differences tell which way. The edge of a shadow stands out both ways alike.
+    The skewness of the differences tells which way; the edge of a shadow stands out both ways alike. Taken over
+    windows of three sizes, since strokes are of any width.
     """
     small = _reduce(work, -(-max(work.shape) // PAPER_SIDE)).astype(np.float32)
     total = 0.0
     for windows in (16, 5, 2):
         around = _mean_around(small, max(1, min(small.shape) // windows // 2))
         apart = small - around
-        total += float((apart * apart * apart).mean(dtype=np.float64))
+        spread = float((apart * apart).mean(dtype=np.float64)) + 1
+        total += float((apart * apart * apart).mean(dtype=np.float64)) / spread**1.5
     return total > 0
 
 
@@ -483,7 +485,7 @@ def _gap(a: _Group, b: _Group, edges: dict[int, Ints]) -> float:
 
 def _digit_shaped(box: Box, tall: float) -> bool:
     w, h = box[2] - box[0], box[3] - box[1]
-    return max(w, h) > 0.4 * tall and h < 2.5 * tall and w < 2.2 * h
+    return max(w, h) > 0.4 * tall and h < 2.5 * tall and w < 2.6 * h
 
 
 def _in_lines(groups: list[_Group]) -> list[_Group]:
