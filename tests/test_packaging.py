@@ -153,7 +153,7 @@ def test_locks_name_no_address(name: str) -> None:
 @pytest.fixture
 def bare_checkout(tmp_path: Path) -> tuple[Path, dict[str, str]]:
     """A checkout without .venv, and an environment whose PATH has what tools/setup needs, and no Python."""
-    checkout = tmp_path / "checkout"
+    checkout = tmp_path / "a checkout"  # with a space
     for name in (
         "tools/setup",
         "tools/locks/train.txt",
@@ -227,6 +227,64 @@ def test_setup_refuses_a_python_that_was_asked_for_and_is_none(
     checkout, environment = bare_checkout
     said = setup_says(checkout, environment | {"EDGEBIG_PYTHON": "/nowhere/python"})
     assert "EDGEBIG_PYTHON=/nowhere/python" in said
+
+
+@pytest.fixture
+def ready_checkout(bare_checkout: tuple[Path, dict[str, str]]) -> tuple[Path, dict[str, str]]:
+    """As tools/setup leaves it, less the packages. There is no Python on PATH: whatever is stale makes it fail."""
+    checkout, environment = bare_checkout
+    fake(environment, "apt-get", "exit 99")
+    venv.create(checkout / ".venv", symlinks=True)
+    (checkout / ".venv" / "edgebig-made").touch()
+    script = checkout / ".venv" / "bin" / "edgebig"
+    script.touch()
+    script.chmod(0o755)
+    lock = (checkout / "tools/locks/train.txt").read_text("utf-8")
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    stamp = f"root {checkout.resolve()}\npython {python}\n{lock}"
+    (checkout / ".venv" / "edgebig-ready-train").write_text(stamp, "utf-8")
+    sources = [(checkout / name).read_text("utf-8") for name in ("pyproject.toml", "edgebig/__init__.py")]
+    (checkout / ".venv" / "edgebig-ready-project").write_text("".join(sources), "utf-8")
+    return checkout, environment
+
+
+def setup_is_ready(checkout: Path, environment: dict[str, str]) -> bool:
+    command = [str(checkout / "tools" / "setup"), "train"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0 or "there is no Python here" in done.stderr, done.stderr
+    return done.returncode == 0
+
+
+def test_setup_reuses_what_is_there(ready_checkout: tuple[Path, dict[str, str]]) -> None:
+    assert setup_is_ready(*ready_checkout)
+
+
+@pytest.mark.parametrize("name", ["tools/locks/train.txt", "pyproject.toml", "edgebig/__init__.py"])
+def test_setup_sees_what_changed(ready_checkout: tuple[Path, dict[str, str]], name: str) -> None:
+    checkout, environment = ready_checkout
+    with (checkout / name).open("a", encoding="utf-8") as file:
+        file.write("\n")
+    assert not setup_is_ready(checkout, environment)
+
+
+@pytest.mark.parametrize(
+    "name", ["edgebig-ready-train", "edgebig-ready-project", "bin/edgebig", "bin/python"]
+)
+def test_setup_sees_what_is_missing(ready_checkout: tuple[Path, dict[str, str]], name: str) -> None:
+    checkout, environment = ready_checkout
+    (checkout / ".venv" / name).unlink()
+    assert not setup_is_ready(checkout, environment)
+
+
+@pytest.mark.parametrize("how", ["moved", "copied"])
+def test_setup_sees_a_checkout_that_was_moved(ready_checkout: tuple[Path, dict[str, str]], how: str) -> None:
+    checkout, environment = ready_checkout
+    elsewhere = checkout.with_name("elsewhere")
+    if how == "moved":
+        checkout.rename(elsewhere)
+    else:
+        shutil.copytree(checkout, elsewhere, symlinks=True)
+    assert not setup_is_ready(elsewhere, environment)
 
 
 def test_the_commands_are_executable() -> None:
