@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edgebig import files
 from edgebig.device import Device
-from edgebig.drivers.protocol import Capabilities, DeviceFacts, Event, Job
+from edgebig.drivers.protocol import PROTOCOL, Capabilities, DeviceFacts, Event, Job
 
 _FACTS = {"machine": "fake", "system": "fake", "cpu": "none", "cores": 1, "python": "", "runtimes": {}}
 
@@ -34,7 +34,7 @@ class FakeSession:
 
     def run(self, job: Job, deadline_s: float) -> Iterator[Event]:
         draw = random.Random(0)
-        yield {"event": "ready", "facts": _FACTS}
+        yield {"event": "ready", "protocol": PROTOCOL, "facts": _FACTS}
         yield {"event": "condition", "when": "before"}
         for model in job.models:
             delegated = {"delegate": "none", "nodes": 0, "of": 1, "partitions": 0, "left": ["FAKE"]}

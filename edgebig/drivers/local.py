@@ -51,7 +51,12 @@ class LocalSession:
     def __init__(self, store: Path, python: str) -> None:
         self._store = store
         self._python = python
-        ready = next(run_ondevice(python, "facts", None, store, _FACTS_DEADLINE_S))
+        ready = next(run_ondevice(python, "facts", None, store, _FACTS_DEADLINE_S), None)
+        if ready is None:
+            raise DeviceError(
+                f"{python}: it ended well and said nothing",
+                "is it a Python? Mend 'python' in the device's file",
+            )
         self.facts = DeviceFacts("real", ready["facts"], Capabilities(True, True, True))
 
     def put(self, blob: Path) -> str:
