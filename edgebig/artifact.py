@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ConfigDict, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from edgebig import files
 from edgebig.errors import EdgebigError
 from edgebig.recipe import Spec
 
 CARD_SCHEMA = 1
+# It becomes part of a file's name, so that it may hold nothing else.
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Tensor(Spec):
@@ -43,7 +45,7 @@ class ExampleSet(Spec):
     source: str
     split: Literal["train", "validation", "test"]
     n: int
-    sha256: str
+    sha256: Sha256
 
 
 class HostAccuracy(Spec):
@@ -72,8 +74,8 @@ class Card(Spec):
     schema_: int = CARD_SCHEMA
     recipe: str
     variant: str
-    sha256: str
-    parent_sha256: str | None
+    sha256: Sha256
+    parent_sha256: Sha256 | None
     size_bytes: int
     deflated_bytes: int
     parameters: int
@@ -135,24 +137,35 @@ def read_card(path: Path) -> Card:
 
 def read_record(path: Path, kind: Any, schema: int, what: str) -> Any:
     """A JSON record of `schema`. Raises EdgebigError where it is no JSON, of another schema, or not whole."""
+    record = read_json(path, schema, what)
+    del record["schema"]
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise EdgebigError(f"{path}: not JSON ({error})", f"this {what} is damaged; make it again") from error
-    found = record.pop("schema", None) if isinstance(record, dict) else None
-    if found != schema:
-        raise EdgebigError(
-            f"{path}: a {what} of schema {found}, this edgebig reads schema {schema}",
-            "use the edgebig that wrote it, or make it again",
-        )
-    try:
-        return kind.model_validate({"schema_": schema, **record})
+        return kind.model_validate({**record, "schema_": schema})
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise EdgebigError(
             f"{path}: {where}: {first['msg']}", f"this {what} is damaged; make it again"
         ) from error
+
+
+def read_json(path: Path, schema: int, what: str) -> dict[str, Any]:
+    """A JSON object whose "schema" is `schema`. Raises EdgebigError where it is no JSON or of another schema."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise EdgebigError(f"{path}: not JSON ({error})", f"this {what} is damaged; make it again") from error
+    found = record.get("schema") if isinstance(record, dict) else None
+    if type(found) is not int:
+        raise EdgebigError(
+            f"{path}: no {what} of edgebig, it has no schema", "move it away, or make it again"
+        )
+    if found != schema:
+        raise EdgebigError(
+            f"{path}: a {what} of schema {found}, this edgebig reads schema {schema}",
+            "use the edgebig that wrote it, or make it again",
+        )
+    return dict(record)
 
 
 def dump_record(record: Spec) -> dict[str, Any]:
@@ -183,9 +196,10 @@ def write_hashes(folder: Path, hashes: npt.NDArray[np.uint64]) -> str:
 def read_hashes(folder: Path, sha256: str) -> npt.NDArray[np.uint64] | None:
     """The set of example hashes with that digest, or None where its file is missing or was altered."""
     path = hashes_path(folder, sha256)
-    if not path.is_file() or files.sha256_file(path) != sha256:
+    data = path.read_bytes() if path.is_file() else b""
+    if files.sha256_bytes(data) != sha256 or len(data) % 8:
         return None
-    return np.frombuffer(path.read_bytes(), "<u8")
+    return np.frombuffer(data, "<u8")
 
 
 def hashes_path(folder: Path, sha256: str) -> Path:

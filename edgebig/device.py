@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from edgebig import lookup
+from edgebig.errors import EdgebigError
 from edgebig.recipe import Spec, read_toml, validate
 
 
@@ -28,4 +29,7 @@ class Device(Spec):
 def load(name: str) -> Device:
     """The device of that name or path. Raises EdgebigError."""
     path = lookup.find("devices", name)
-    return validate(Device, {**read_toml(path), "name": path.stem}, path.name)
+    tables = read_toml(path)
+    if "name" in tables:
+        raise EdgebigError(f"{path.name}: unknown key 'name'", "a device is named by its file")
+    return validate(Device, {**tables, "name": path.stem}, path.name)

@@ -11,12 +11,22 @@ from edgebig.errors import EdgebigError
 _PACKAGE = Path(__file__).parent
 
 
+def home_dir() -> Path:
+    """Raises EdgebigError where the user has none, as in a container that runs under a number without a name."""
+    try:
+        return Path.home()
+    except RuntimeError as error:
+        raise EdgebigError(
+            "this user has no home folder", "set HOME to a folder that can be written"
+        ) from error
+
+
 def config_dir() -> Path:
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "edgebig"
+    return Path(os.environ.get("XDG_CONFIG_HOME") or home_dir() / ".config") / "edgebig"
 
 
 def cache_dir() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgebig"
+    return Path(os.environ.get("XDG_CACHE_HOME") or home_dir() / ".cache") / "edgebig"
 
 
 def shelves(kind: str) -> list[Path]:
@@ -33,8 +43,10 @@ def available(kind: str) -> dict[str, Path]:
     """Every name of `kind` and its file, in order of names; the first shelf that has a name wins."""
     found: dict[str, Path] = {}
     for shelf in shelves(kind):
-        if shelf.is_dir():
-            for path in sorted(shelf.glob("*.toml")):
+        # os.path says no where Path would raise: another user's folder is no reason to find nothing at all.
+        for path in sorted(shelf.glob("*.toml")) if os.path.isdir(shelf) else ():
+            # A killed writer may have left a file whose name opens with a dot.
+            if path.is_file() and not path.name.startswith("."):
                 found.setdefault(path.stem, path)
     return dict(sorted(found.items()))
 
@@ -45,7 +57,8 @@ def find(kind: str, name: str) -> Path:
     if name.endswith(".toml") or os.sep in name:
         if as_path.is_file():
             return as_path
-        raise EdgebigError(f"{name}: no such file", f"'edgebig {kind}' lists those that are there")
+        what = "a folder, not a file" if as_path.is_dir() else "no such file"
+        raise EdgebigError(f"{name}: {what}", f"'edgebig {kind}' lists those that are there")
     names = available(kind)
     if name in names:
         return names[name]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import itertools
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +19,15 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+
+# A run folder is named by it.
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+_TOML_LIMIT_BYTES = 1 << 18
+# tomllib's memory grows with the square of a dotted key's parts.
+_TOML_LIMIT_DOTS = 500
+_SHOWN_CHARACTERS = 60
+_SET_AS_IN = "as in --set train.epochs=3"
 
 
 class Spec(BaseModel):
@@ -114,7 +125,7 @@ class Convert(Spec):
 class Recipe(Spec):
     """A whole recipe."""
 
-    name: str = Field(exclude=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(exclude=True, pattern=_NAME)
     data: Data
     model: Model
     train: Train = Train()
@@ -126,26 +137,42 @@ S = TypeVar("S", bound=BaseModel)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The tables of a TOML file. Raises EdgebigError where it is not there, not UTF-8 or not TOML."""
+    """The tables of a TOML file. Raises EdgebigError where it is too large, not UTF-8 or not TOML."""
+    with path.open("rb") as file:
+        data = file.read(_TOML_LIMIT_BYTES + 1)
+    if len(data) > _TOML_LIMIT_BYTES:
+        raise EdgebigError(f"{path.name}: over {_TOML_LIMIT_BYTES:,} bytes", "is this the right file?")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return _parse_toml(data.decode("utf-8"))
+    except ValueError as error:
         raise EdgebigError(f"{path.name}: not TOML: {error}", "mend the file at that place") from error
 
 
-def validate(kind: type[S], tables: dict[str, Any], file: str) -> S:
+def _parse_toml(text: str) -> dict[str, Any]:
+    """Raises ValueError: TOMLDecodeError is one, and so is what an integer of 5,000 digits gives."""
+    if any(line.count(".") > _TOML_LIMIT_DOTS for line in text.splitlines() if line[:1] != "#"):
+        raise ValueError("nested too deep")
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+
+
+def validate(kind: type[S], tables: dict[str, Any], file: str, *, hint: str = "mend the file") -> S:
     """`tables` as a frozen model. Raises EdgebigError with every fault at once, each on a line of its own."""
     try:
-        return kind.model_validate(tables)
+        # Strict, so that `epochs = true` is no 1; by way of JSON, where an array may still become a tuple.
+        return kind.model_validate_json(json.dumps(tables, default=str), strict=True)
+    except RecursionError as error:
+        raise EdgebigError(f"{file}: nested too deep", hint) from error
     except ValidationError as error:
         faults = [_fault(kind, fault, file) for fault in error.errors()]
-        raise EdgebigError(
-            "\n".join(faults), "mend the file, or override with --set table.key=value"
-        ) from error
+        raise EdgebigError("\n".join(faults), hint) from error
 
 
 def _fault(kind: type[BaseModel], fault: Any, file: str) -> str:
-    loc = [str(part) for part in fault["loc"]]
+    # An array's item has its index at the end ("model", "digit-cnn", "channels", 0): the key is the array's.
+    loc = list(itertools.takewhile(lambda part: isinstance(part, str), fault["loc"]))
     # A discriminated union puts its tag into the location ("model", "digit-cnn", "channels"): no key of the file.
     if loc[:1] == ["model"]:
         del loc[1:2]
@@ -161,9 +188,15 @@ def _fault(kind: type[BaseModel], fault: Any, file: str) -> str:
             return f"{file} [{key}]: no {key} '{fault['ctx']['tag']}', use one of {fault['ctx']['expected_tags']}"
         case "union_tag_not_found":
             return f"{file} [{key}]: 'name' is missing"
+        case "json_invalid":
+            return f"{file}: nested too deep"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return f"{where}: '{key}' is a table, as in [{'.'.join(loc)}]"
+        case "string_pattern_mismatch" if key == "name":
+            return f"{file}: the name of the file may hold only a-z, A-Z, 0-9, '.', '_' and '-', 100 at most"
         case _:
-            message = fault["msg"]
-            return f"{where}: {key} = {fault['input']!r}: {message[0].lower()}{message[1:]}"
+            message = fault["msg"].removeprefix("Input ").replace("should be", "must be")
+            return f"{where}: {key} = {_toml_text(fault['input'])[:_SHOWN_CHARACTERS]}: {message}"
 
 
 def _keys(kind: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], list[str]]:
@@ -179,27 +212,27 @@ def _keys(kind: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], list[s
 
 
 def override(tables: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
-    """`tables` with each "table.key=value" of `settings` put in; values are TOML, a bare word is a string."""
+    """`tables`, with each "table.key=value" of `settings` put into them; values are TOML, a bare word is a string."""
     for setting in settings:
         path, equals, text = setting.partition("=")
-        parts = path.strip().split(".")
-        if not equals or not all(parts):
-            raise EdgebigError(
-                f"--set {setting}: not of the form table.key=value", "as in --set train.epochs=3"
-            )
+        parts = [part.strip() for part in path.split(".")]
+        if not equals or not all(parts) or not setting.isprintable():
+            raise EdgebigError(f"--set {setting}: not of the form table.key=value", _SET_AS_IN)
+        if len(parts) > _TOML_LIMIT_DOTS:
+            raise EdgebigError("--set: nested too deep", _SET_AS_IN)
         table = tables
         for part in parts[:-1]:
             table = table.setdefault(part, {})
             if not isinstance(table, dict):
-                raise EdgebigError(f"--set {setting}: '{part}' is not a table", "as in --set train.epochs=3")
+                raise EdgebigError(f"--set {setting}: '{part}' is not a table", _SET_AS_IN)
         table[parts[-1]] = _toml_value(text.strip())
     return tables
 
 
 def _toml_value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        return _parse_toml(f"value = {text}")["value"]
+    except ValueError:
         return text
 
 
@@ -209,17 +242,27 @@ def load(name: str, settings: Sequence[str] = ()) -> Recipe:
     return parse(read_toml(path), path.stem, settings, file=path.name)
 
 
-def parse(tables: dict[str, Any], name: str, settings: Sequence[str] = (), *, file: str) -> Recipe:
+def parse(
+    tables: dict[str, Any],
+    name: str,
+    settings: Sequence[str] = (),
+    *,
+    file: str,
+    hint: str = "mend the file, or override with --set table.key=value",
+) -> Recipe:
+    """The recipe in `tables`, which come from `file`. Raises EdgebigError."""
+    tables = override(tables, settings)
     if "name" in tables:
         raise EdgebigError(f"{file}: unknown key 'name'", "a recipe is named by its file")
-    tables = override(tables, settings)
-    return validate(Recipe, {**tables, "name": name}, file)
+    return validate(Recipe, {**tables, "name": name}, file, hint=hint)
 
 
 def header(path: Path) -> list[str]:
-    """The comment lines that open a recipe: its command and measured result."""
+    """The comment lines that open a recipe: its command and measured result. A damaged file has what can be read."""
+    with path.open("rb") as file:
+        text = file.read(_TOML_LIMIT_BYTES).decode("utf-8", errors="replace")
     lines: list[str] = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in text.splitlines():
         if not line.startswith("#"):
             break
         lines.append(line.lstrip("# ").rstrip())
@@ -244,10 +287,8 @@ def _write_table(table: dict[str, Any], path: list[str], lines: list[str]) -> No
 
 
 def _toml_text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, bool | str):
+        return json.dumps(value, ensure_ascii=False)  # TOML writes both as JSON does
     if isinstance(value, list):
         return "[" + ", ".join(_toml_text(item) for item in value) + "]"
     return repr(value)
@@ -255,15 +296,19 @@ def _toml_text(value: Any) -> str:
 
 def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     """`recipe` with --set overrides. Raises EdgebigError."""
-    return (
-        parse(recipe.model_dump(mode="json", exclude_none=True), recipe.name, settings, file="--set")
-        if settings
-        else recipe
-    )
+    if not settings:
+        return recipe
+    tables = recipe.model_dump(mode="json", exclude_none=True)
+    return parse(tables, recipe.name, settings, file="--set", hint=_SET_AS_IN)
 
 
 def with_passes(recipe: Recipe, *, int8: bool, prune: float | None) -> Recipe:
-    """`recipe` with these passes in place of its own; its settings of a pass still hold if it is asked for."""
+    """`recipe` with these passes in place of its own; its settings of a pass still hold if it is asked for.
+
+    Raises EdgebigError where `prune` is no share between 0 and 1.
+    """
+    if prune is not None and not 0 < prune < 1:
+        raise EdgebigError(f"--prune {prune}: a share of zeros is over 0 and under 1", "as in --prune 0.5")
     tables = recipe.model_dump(mode="json", exclude_none=True)
     own = tables["compress"]
     tables["compress"] = {}

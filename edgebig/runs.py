@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
+import difflib
 import os
 import shutil
 import time
@@ -17,6 +16,7 @@ from edgebig.recipe import Recipe
 
 ROOT = Path("runs")
 LATEST = "latest"
+METRICS_SCHEMA = 1
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,16 @@ def create(spec: Recipe, root: Path = ROOT) -> Run:
     root.mkdir(parents=True, exist_ok=True)
     for attempt in range(1, 100):
         folder = root / (stem if attempt == 1 else f"{stem}-{attempt}")
-        with contextlib.suppress(FileExistsError):
+        try:
             folder.mkdir()
+        except FileExistsError:
+            continue
+        try:
             files.write_text(folder / "recipe.toml", f"# recipe: {spec.name}\n" + recipe.to_toml(spec))
-            return Run(folder, spec)
+        except OSError:
+            folder.rmdir()
+            raise
+        return Run(folder, spec)
     raise EdgebigError(f"{root}/{stem}: taken a hundred times over", "wait a second and try again")
 
 
@@ -77,20 +83,40 @@ def finish(run: Run, metrics: dict[str, object]) -> None:
 
 def load(name: str | None, root: Path = ROOT) -> Run:
     """The run of that name or path; None is the last finished one. Raises EdgebigError."""
+    return _read(locate(name, root))
+
+
+def locate(name: str | None, root: Path = ROOT) -> Path:
+    """The folder of the run of that name or path, whatever state it is in. Raises EdgebigError where there is none."""
     if name is None:
         name = LATEST
-        if not (root / LATEST).exists():
-            raise EdgebigError(f"no finished run in {root}/", "make one: edgebig train digits-quick")
     folder = next((path for path in (Path(name), root / name) if (path / "recipe.toml").is_file()), None)
     if folder is None:
-        raise EdgebigError(f"no run '{name}'", "'edgebig runs' lists those that are there")
+        raise _not_found(name, root)
     # Resolve `latest`, so that what is made from a run keeps that run's own name.
-    if folder.is_symlink():
+    if folder.name == LATEST and folder.is_symlink():
         folder = folder.parent / folder.readlink()
+    return folder
+
+
+def _not_found(name: str, root: Path) -> EdgebigError:
+    mend = "'edgebig runs' lists those that are there"
+    link = root / LATEST
+    if name != LATEST:
+        close = difflib.get_close_matches(name, [path.name for path in _folders(root)], n=1)
+        guess = f" (did you mean '{close[0]}'?)" if close else ""
+        return EdgebigError(f"no run '{name}'{guess}", mend)
+    if link.is_symlink():
+        return EdgebigError(f"{link}: the run it points to, {link.readlink()}, is gone", f"name one: {mend}")
+    return EdgebigError(f"no finished run in {root}/", "make one: edgebig train digits-quick")
+
+
+def _read(folder: Path) -> Run:
     path = folder / "recipe.toml"
+    tables = recipe.read_toml(path)
     first = path.read_text(encoding="utf-8").split("\n", 1)[0]
     name = first.removeprefix("# recipe:").strip() if first.startswith("# recipe:") else folder.name
-    return Run(folder, recipe.parse(recipe.read_toml(path), name, file=str(path)))
+    return Run(folder, recipe.parse(tables, name, file=str(path), hint="undo the change to the file"))
 
 
 def finished(name: str | None, root: Path = ROOT) -> Run:
@@ -121,41 +147,74 @@ def resolve_model(name: str | None) -> Path:
     return path
 
 
-def list_all(root: Path = ROOT) -> list[Run]:
-    """Every run under `root`, oldest first."""
-    if not root.is_dir():
-        return []
-    folders = [path for path in root.iterdir() if not path.is_symlink() and (path / "recipe.toml").is_file()]
+def list_all(root: Path = ROOT) -> list[Path]:
+    """The folder of every run under `root`, in the order in which they were started."""
     return [
-        load(str(path)) for path in sorted(folders, key=lambda path: (path.stat().st_mtime_ns, path.name))
+        path
+        for _, path in sorted(((path / "recipe.toml").stat().st_mtime_ns, path) for path in _folders(root))
     ]
 
 
-def remove(run: Run) -> None:
-    """Deletes a run folder, and `latest` where it pointed there."""
-    link = run.folder.parent / LATEST
-    if link.is_symlink() and link.readlink().name == run.folder.name:
+def _folders(root: Path) -> list[Path]:
+    if not root.is_dir():
+        return []
+    return [path for path in root.iterdir() if path.name != LATEST and (path / "recipe.toml").is_file()]
+
+
+def remove(folder: Path, root: Path = ROOT) -> None:
+    """Deletes a run folder of `root`, and `latest` where it pointed there.
+
+    Raises EdgebigError where it is not a folder in `root` itself: a link leads to what another owns, and a folder
+    elsewhere that happens to hold a recipe.toml may hold a user's work.
+    """
+    if folder.is_symlink() or folder.resolve().parent != root.resolve():
+        raise EdgebigError(f"{folder}: not a folder in {root}/ itself", "delete it by hand if you mean it")
+    link = root / LATEST
+    if link.is_symlink() and link.resolve() == folder.resolve():
         link.unlink()
-    shutil.rmtree(run.folder)
+    # recipe.toml goes last: a run that is half deleted is still listed, and can be deleted again.
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != "recipe.toml":
+            path.unlink()
+    shutil.rmtree(folder)
+
+
+def overview(root: Path = ROOT) -> list[dict[str, object]]:
+    """The `summary` of every run under `root`. One that cannot be read says why, and does not hide the others."""
+    rows = []
+    for folder in list_all(root):
+        try:
+            rows.append(summary(_read(folder)))
+        except EdgebigError as error:
+            rows.append(_row(folder, problem=error.problem))
+    return rows
 
 
 def summary(run: Run) -> dict[str, object]:
-    """What `edgebig runs` shows of a run."""
+    """What `edgebig runs` shows of a run. Raises EdgebigError where a record in it is damaged."""
     cards = [artifact.read_card(path.with_suffix(".json")) for path in run.variants()]
-    metrics = json.loads(run.metrics_path.read_text(encoding="utf-8")) if run.finished else None
+    metrics = artifact.read_json(run.metrics_path, METRICS_SCHEMA, "metrics file") if run.finished else None
+    variants = [
+        {
+            "variant": card.variant,
+            "size_bytes": card.size_bytes,
+            "accuracy": card.host_accuracy.value,
+            "n": card.host_accuracy.n,
+        }
+        for card in cards
+    ]
+    return {**_row(run.folder), "recipe": run.recipe.name, "metrics": metrics, "variants": variants}
+
+
+def _row(folder: Path, problem: str = "") -> dict[str, object]:
     return {
-        "run": run.name,
-        "folder": str(run.folder),
-        "recipe": run.recipe.name,
-        "finished": run.finished,
-        "metrics": metrics,
-        "variants": [
-            {
-                "variant": card.variant,
-                "size_bytes": card.size_bytes,
-                "accuracy": card.host_accuracy.value,
-                "n": card.host_accuracy.n,
-            }
-            for card in cards
-        ],
+        "run": folder.name,
+        "folder": str(folder),
+        "recipe": None,
+        "finished": (folder / "metrics.json").is_file(),
+        "problem": problem,
+        "metrics": None,
+        "variants": [],
     }

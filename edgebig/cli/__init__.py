@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import io
+import os
 import sys
 import traceback
 from typing import NoReturn
@@ -10,8 +12,8 @@ from typing import NoReturn
 import typer
 
 import edgebig
-from edgebig.cli import bench, compress, convert, doctor, inventory, predict, train
-from edgebig.errors import EXIT_BUG, EXIT_USER, EdgebigError
+from edgebig.cli import bench, compress, convert, doctor, inventory, options, predict, train
+from edgebig.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_USER, EdgebigError
 
 app = typer.Typer(
     name="edgebig",
@@ -34,6 +36,13 @@ _MACHINE_SAYS_NO = {
     errno.EPERM: "work in a folder that you may read and write",
     errno.ENOENT: "check the path",
     errno.ENOTDIR: "check the path",
+    errno.ELOOP: "check the path, its links go in a circle",
+    errno.EEXIST: "move that away, or work in another folder",
+    errno.ENOTEMPTY: "move that away, or work in another folder",
+    errno.EBUSY: "close what uses it",
+    errno.EIO: "the disk fails, or the connection to it",
+    errno.EMFILE: "allow more open files (ulimit -n)",
+    errno.ENOMEM: "free some memory",
     errno.EISDIR: "give a file, not a folder",
     errno.ENAMETOOLONG: "give a shorter path",
     errno.EFBIG: "the largest file allowed here is too small (ulimit -f); nothing half-written was left",
@@ -57,8 +66,11 @@ def _options(
 
 def main() -> None:
     """The `edgebig` command. Exit codes stand in edgebig.errors."""
+    _open_streams()
     try:
-        app()
+        app(prog_name="edgebig")
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
     except EdgebigError as error:
         _tell(error.problem, error.hint)
         sys.exit(error.exit_code)
@@ -72,10 +84,18 @@ def main() -> None:
         _tell_bug()
 
 
+def _open_streams() -> None:
+    """Gives a closed stream somewhere to go, and stdout a way to print what its encoding cannot."""
+    sys.stdin = sys.stdin or open(os.devnull, encoding="utf-8")  # noqa: SIM115  # It lives as long as the process.
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
 def _tell(problem: str, hint: str) -> None:
-    typer.echo(f"edgebig: {problem}", err=True)
-    if hint:
-        typer.echo(f"  {hint}", err=True)
+    for line in [*f"edgebig: {problem}".split("\n"), *([f"  {hint}"] if hint else [])]:
+        options.echo(line, err=True)
 
 
 def _tell_bug() -> NoReturn:

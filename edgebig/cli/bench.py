@@ -19,10 +19,14 @@ def bench(
     models: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Runs or .tflite files, the first is what the others are compared with; default: the newest."
+            help="Runs or .tflite files, the first is what the others are compared with; default: the newest.",
+            autocompletion=options.complete_run,
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="Where; 'edgebig devices' lists them.")] = "local",
+    device: Annotated[
+        str,
+        typer.Option(help="Where; 'edgebig devices' lists them.", autocompletion=options.complete_device),
+    ] = "local",
     data: options.DataFolder = None,
     examples: Annotated[
         int | None, typer.Option(min=1, help="Only so many test examples, as many of each class.")

@@ -15,7 +15,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def compress(
-    run: Annotated[str | None, typer.Argument(help="A run; default: the last finished one.")] = None,
+    run: Annotated[
+        str | None,
+        typer.Argument(help="A run; default: the last finished one.", autocompletion=options.complete_run),
+    ] = None,
     int8: Annotated[bool, typer.Option("--int8", help="Quantization-aware training to full int8.")] = False,
     prune: Annotated[
         float | None,
@@ -55,4 +58,4 @@ def compress(
     if json:
         options.print_json({"file": str(made.path), **artifact.dump_record(card)})
     else:
-        typer.echo(f"{made.path}: {describe(card)}")
+        options.echo(f"{made.path}: {describe(card)}")

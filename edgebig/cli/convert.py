@@ -22,7 +22,11 @@ def add_to(app: typer.Typer) -> None:
 
 def convert(
     model: Annotated[
-        str | None, typer.Argument(help="A run or a .tflite; default: the newest .tflite of the last run.")
+        str | None,
+        typer.Argument(
+            help="A run or a .tflite; default: the newest .tflite of the last run.",
+            autocompletion=options.complete_run,
+        ),
     ] = None,
     io: Annotated[Io, typer.Option(help="The type of its inputs and outputs.")] = Io.int8,
     json: options.Json = False,
@@ -36,6 +40,6 @@ def convert(
     if json:
         options.print_json({"file": str(made.path), **artifact.dump_record(card)})
     else:
-        typer.echo(
+        options.echo(
             f"{made.path}: {card.input.dtype} in, {card.output.dtype} out, {card.size_bytes / 1000:.1f} kB"
         )

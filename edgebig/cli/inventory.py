@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from edgebig.cli import options
+from edgebig.errors import EdgebigError
 
 runs_app = typer.Typer(help="The runs in ./runs.", rich_markup_mode=None)
 
@@ -29,22 +31,30 @@ def recipes(json: options.Json = False) -> None:
         options.print_json(rows)
     else:
         for row in rows:
-            typer.echo(f"{row['recipe']:20} {row['header'][0] if row['header'] else ''}")
+            options.echo(f"{row['recipe']:20} {row['header'][0] if row['header'] else ''}")
 
 
 def devices(json: options.Json = False) -> None:
     """List the devices that can be named."""
-    from edgebig import device, lookup
+    from edgebig import lookup
 
-    rows = [
-        {"name": name, "file": str(path), **device.load(str(path)).model_dump()}
-        for name, path in lookup.available("devices").items()
-    ]
+    rows = [_device_row(name, path) for name, path in lookup.available("devices").items()]
     if json:
         options.print_json(rows)
     else:
         for row in rows:
-            typer.echo(f"{row['name']:20} {row['kind']:8} {row['about']}")
+            options.echo(f"{row['name']:20} {row.get('kind', '?'):8} {row['problem'] or row['about']}")
+
+
+def _device_row(name: str, path: Path) -> dict[str, Any]:
+    """One that cannot be read says why, and does not hide the others."""
+    from edgebig import device
+
+    try:
+        facts, problem = device.load(str(path)).model_dump(), ""
+    except EdgebigError as error:
+        facts, problem = {}, error.problem
+    return {"name": name, "file": str(path), "problem": problem, **facts}
 
 
 @runs_app.callback(invoke_without_command=True)
@@ -59,19 +69,22 @@ def list_runs(json: options.Json = False) -> None:
     """List the runs, oldest first."""
     from edgebig import runs
 
-    rows = [runs.summary(run) for run in runs.list_all()]
+    rows = runs.overview()
     if json:
         options.print_json(rows)
         return
     for row in rows:
-        typer.echo(f"{row['run']:40} {_state(row)}")
+        options.echo(f"{row['run']:40} {_state(row)}")
     if not rows:
         typer.echo("no runs here yet: edgebig train digits-quick", err=True)
 
 
 @runs_app.command("show")
 def show_run(
-    run: Annotated[str, typer.Argument(help="A run; default: the last finished one.")] = "latest",
+    run: Annotated[
+        str | None,
+        typer.Argument(help="A run; default: the last finished one.", autocompletion=options.complete_run),
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Show what is in a run."""
@@ -81,25 +94,27 @@ def show_run(
     if json:
         options.print_json(row)
         return
-    typer.echo(f"{row['folder']}  recipe {row['recipe']}  {_state(row)}")
+    options.echo(f"{row['folder']}  recipe {row['recipe']}  {_state(row)}")
 
 
 @runs_app.command("rm")
 def remove_run(
-    run: Annotated[str, typer.Argument(help="The run to delete.")],
+    run: Annotated[str, typer.Argument(help="The run to delete.", autocompletion=options.complete_run)],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Delete a run and everything in it."""
     from edgebig import runs
 
-    chosen = runs.load(run)
+    folder = runs.locate(run)
     if not yes:
-        typer.confirm(f"delete {chosen.folder} and everything in it?", abort=True)
-    runs.remove(chosen)
-    typer.echo(f"{chosen.folder}: deleted")
+        typer.confirm(f"delete {options.printable(str(folder))} and everything in it?", abort=True, err=True)
+    runs.remove(folder)
+    options.echo(f"{folder}: deleted")
 
 
 def _state(row: dict[str, object]) -> str:
+    if row["problem"]:
+        return f"cannot be read: {row['problem']}"
     variants = row["variants"]
     assert isinstance(variants, list)
     made = ", ".join(f"{v['variant']} {v['accuracy']:.2%} {v['size_bytes'] / 1000:.1f} kB" for v in variants)

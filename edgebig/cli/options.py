@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,4 +27,38 @@ def settings(assignments: list[str] | None, seed: int | None) -> list[str]:
 
 
 def print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    # ASCII, so that it is JSON whatever the terminal's encoding is, and whatever bytes a file's name holds.
+    typer.echo(json.dumps(value, indent=2))
+
+
+def printable(text: str) -> str:
+    """`text`, which may hold names and comments from files, with all that could steer a terminal escaped."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def echo(text: str, *, err: bool = False) -> None:
+    typer.echo(printable(text), err=err)
+
+
+def complete_recipe(incomplete: str) -> list[str]:
+    return _complete("recipes", incomplete)
+
+
+def complete_device(incomplete: str) -> list[str]:
+    return _complete("devices", incomplete)
+
+
+def _complete(kind: str, incomplete: str) -> list[str]:
+    from edgebig import lookup
+
+    return _safe(lookup.available(kind), incomplete)
+
+
+def complete_run(incomplete: str) -> list[str]:
+    # As in edgebig.runs, which loads too much for a key press.
+    return _safe((path.parent.name for path in Path("runs").glob("*/recipe.toml")), incomplete)
+
+
+def _safe(names: Iterable[str], incomplete: str) -> list[str]:
+    """A shell puts a completion on the line as it is: no name that would then be a command."""
+    return sorted(name for name in names if name.startswith(incomplete) and re.fullmatch(r"\w[\w.-]*", name))

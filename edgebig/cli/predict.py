@@ -17,11 +17,16 @@ def add_to(app: typer.Typer) -> None:
 
 
 def predict(
-    model: Annotated[str, typer.Argument(help="A .tflite or a run.")],
+    model: Annotated[str, typer.Argument(help="A .tflite or a run.", autocompletion=options.complete_run)],
     images: Annotated[
         list[Path], typer.Argument(metavar="IMAGE...", help="Pictures with handwritten digits.")
     ],
-    device: Annotated[str, typer.Option(help="Where; only local devices can read pictures yet.")] = "local",
+    device: Annotated[
+        str,
+        typer.Option(
+            help="Where; only local devices can read pictures yet.", autocompletion=options.complete_device
+        ),
+    ] = "local",
     json: options.Json = False,
 ) -> None:
     """Read the digits in pictures."""
@@ -34,12 +39,12 @@ def predict(
     for answer in predicting.predict(found, images, devices.load(device)):
         if answer["event"] == "error":
             failed += 1
-            typer.echo(f"edgebig: {answer['problem']}\n  {answer['hint']}", err=True)
+            options.echo(f"edgebig: {answer['problem']}\n  {answer['hint']}", err=True)
         elif json:
             typer.echo(jsonlib.dumps({key: value for key, value in answer.items() if key != "event"}))
         elif answer["digits"]:
-            typer.echo(f"{answer['image']}: {answer['label']} ({answer['confidence']:.1%})")
+            options.echo(f"{answer['image']}: {answer['label']} ({answer['confidence']:.1%})")
         else:
-            typer.echo(f"{answer['image']}: no digit found")
+            options.echo(f"{answer['image']}: no digit found")
     if failed:
         raise typer.Exit(EXIT_USER)

@@ -16,11 +16,20 @@ def add_to(app: typer.Typer) -> None:
 
 def train(
     recipe: Annotated[
-        str | None, typer.Argument(help="A recipe's name or path; 'edgebig recipes' lists them.")
+        str | None,
+        typer.Argument(
+            help="A recipe's name or path; 'edgebig recipes' lists them.",
+            autocompletion=options.complete_recipe,
+        ),
     ] = None,
     resume: Annotated[
         str | None,
-        typer.Option("--resume", metavar="RUN", help="Go on with this run from its last checkpoint."),
+        typer.Option(
+            "--resume",
+            metavar="RUN",
+            help="Go on with this run from its last checkpoint.",
+            autocompletion=options.complete_run,
+        ),
     ] = None,
     data: options.DataFolder = None,
     assignments: options.Set = None,
@@ -34,14 +43,16 @@ def train(
     overrides = options.settings(assignments, seed)
     if resume is not None:
         if recipe is not None or overrides:
-            raise EdgebigError(
-                "--resume goes on with a run as it was", "leave out the recipe, --set and --seed"
+            raise typer.BadParameter(
+                "--resume goes on with a run as it was; leave out RECIPE, --set and --seed"
             )
         run = runs.load(resume)
         if run.finished:
             raise EdgebigError(f"{run.folder}: its training has finished", "nothing to resume")
     elif recipe is None:
-        raise EdgebigError("which recipe?", "as in edgebig train digits-quick; 'edgebig recipes' lists them")
+        raise typer.BadParameter(
+            "which recipe? As in edgebig train digits-quick; 'edgebig recipes' lists them"
+        )
     spec = run.recipe if resume is not None else recipes.load(recipe or "", overrides)
 
     from edgebig import train as training
@@ -54,14 +65,14 @@ def train(
     try:
         artifact = training.train(spec, splits, run, resume=resume is not None)
     except KeyboardInterrupt:
-        typer.echo(
+        options.echo(
             f"edgebig: stopped; 'edgebig train --resume {run.folder}' goes on from the last epoch", err=True
         )
         raise typer.Exit(EXIT_INTERRUPTED) from None
     if json:
         options.print_json(runs.summary(run))
     else:
-        typer.echo(f"{artifact.path}: {describe(artifact.card)}")
+        options.echo(f"{artifact.path}: {describe(artifact.card)}")
 
 
 def describe(card: Any) -> str:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import io
+import http.client
+import math
 import os
 import struct
-import urllib.error
+import time
 import urllib.request
 import zipfile
 import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
 
 from edgebig import files, lookup
 from edgebig.errors import EdgebigError
+from edgebig.progress import say, track
 
 DIGITS = tuple("0123456789")
 EMBEDDED = Path(__file__).parent.parent / "zoo" / "digits-5k.npz"
@@ -33,8 +36,11 @@ _MNIST_SHA256 = {
 }
 _MNIST_NPZ = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
 _MNIST_NPZ_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
-_DOWNLOAD_TIMEOUT_S = 60
-_IDX_LIMIT_BYTES = 1 << 30
+_STALLED_S = 60.0
+_DOWNLOAD_DEADLINE_S = 1800.0
+_CHUNK_BYTES = 1 << 16
+# MNIST's largest part has 47 MB, its npz 11 MB: what says that it has more is broken, or meant to fill the memory.
+_LIMIT_BYTES = 1 << 27
 
 
 @dataclass(frozen=True)
@@ -128,26 +134,30 @@ def _mnist_files(folder: Path | None) -> tuple[Examples, Examples]:
         where = folder or Path(environment or "")
         given = "--data" if folder else "EDGEBIG_DATA"
         for candidate in (where, where / "mnist"):
-            if any(candidate.glob("train-images*idx3-ubyte*")):
+            if any(candidate.glob("*[-.]idx[13]-ubyte*")):
                 return _from_idx(candidate)
             if (candidate / "mnist.npz").is_file():
                 return _from_npz(candidate / "mnist.npz")
+        problem = "a file, not a folder" if where.is_file() else "no MNIST there"
         raise EdgebigError(
-            f"{given} {where}: no MNIST there",
-            "it holds the four idx files (train-images-idx3-ubyte.gz ...) or mnist.npz",
+            f"{given} {where}: {problem if where.exists() else 'no such folder'}",
+            "give the folder of the four idx files (train-images-idx3-ubyte.gz ...) or of mnist.npz",
         )
-    for cached in (Path.home() / ".keras" / "datasets" / "mnist.npz", lookup.cache_dir() / "mnist.npz"):
+    keras_home = Path(os.environ.get("KERAS_HOME") or lookup.home_dir() / ".keras")
+    own = lookup.cache_dir() / "mnist.npz"
+    for cached in (keras_home / "datasets" / "mnist.npz", own):
         if cached.is_file():
             return _from_npz(cached)
-    _download(_MNIST_NPZ, _MNIST_NPZ_SHA256, lookup.cache_dir() / "mnist.npz")
-    return _from_npz(lookup.cache_dir() / "mnist.npz")
+    _download(_MNIST_NPZ, _MNIST_NPZ_SHA256, own)
+    return _from_npz(own)
 
 
 def _from_idx(folder: Path) -> tuple[Examples, Examples]:
     arrays = {}
     for part in _MNIST_SHA256:
-        name = f"{part}-idx{3 if part.endswith('images') else 1}-ubyte"
-        candidates = [folder / f"{name}.gz", folder / name]
+        kind = f"idx{3 if part.endswith('images') else 1}-ubyte"
+        # Some mirrors write train-images.idx3-ubyte.
+        candidates = [folder / f"{part}{dot}{kind}{gz}" for dot in "-." for gz in (".gz", "")]
         path = next((path for path in candidates if path.is_file()), None)
         if path is None:
             raise EdgebigError(
@@ -180,28 +190,36 @@ def _checked(arrays: dict[str, npt.NDArray[np.uint8]], path: Path) -> tuple[Exam
 
 
 def read_idx(path: Path) -> npt.NDArray[np.uint8]:
-    """An idx file of uint8, gzipped or not, as an array of the shape in its header.
+    """An idx file of uint8, gzipped or not, as an array of the shape in its header, of one to four axes.
 
     Raises EdgebigError where it is cut short, too long, or no idx file. Source: the MNIST page's "file format".
     """
     mend = "get the file again"
     try:
-        data = path.read_bytes()
-        if data[:2] == b"\x1f\x8b":
-            with gzip.GzipFile(fileobj=io.BytesIO(data)) as unpacked:
-                data = unpacked.read(_IDX_LIMIT_BYTES + 1)
+        with path.open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+        opened: IO[bytes] = gzip.open(path) if packed else path.open("rb")  # type: ignore[assignment]  # as good
+        with opened as stream:
+            return _read_idx(stream, path, mend)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise EdgebigError(f"{path}: a broken gzip file ({error})", mend) from error
-    if len(data) > _IDX_LIMIT_BYTES:
-        raise EdgebigError(f"{path}: unpacks to over {_IDX_LIMIT_BYTES:,} bytes", mend)
-    if len(data) < 4 or data[:3] != b"\x00\x00\x08" or len(data) < 4 + 4 * data[3]:
+
+
+def _read_idx(file: IO[bytes], path: Path, mend: str) -> npt.NDArray[np.uint8]:
+    magic = file.read(4)
+    axes = magic[3] if len(magic) == 4 else 0
+    sizes = file.read(4 * axes)
+    if magic[:3] != b"\x00\x00\x08" or not 1 <= axes <= 4 or len(sizes) < 4 * axes:
         raise EdgebigError(f"{path}: not an idx file of bytes", mend)
-    shape = struct.unpack_from(f">{data[3]}I", data, 4)
-    start = 4 + 4 * data[3]
-    expected = start + int(np.prod(shape, dtype=object))
+    shape = struct.unpack(f">{axes}I", sizes)
+    expected = math.prod(shape)
+    if not 0 < expected <= _LIMIT_BYTES:
+        raise EdgebigError(f"{path}: its header says {expected:,} bytes, which is no part of MNIST", mend)
+    data = file.read(expected + 1)
     if len(data) != expected:
-        raise EdgebigError(f"{path}: {len(data):,} bytes, its header says {expected:,}", mend)
-    return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+        found = "more" if len(data) > expected else f"{len(data):,}"
+        raise EdgebigError(f"{path}: its header says {expected:,} bytes, it has {found}", mend)
+    return np.frombuffer(data, np.uint8).reshape(shape)
 
 
 def _from_npz(path: Path) -> tuple[Examples, Examples]:
@@ -212,26 +230,65 @@ def _from_npz(path: Path) -> tuple[Examples, Examples]:
         "t10k-labels": "y_test",
     }
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            read = {part: arrays[name].astype(np.uint8, casting="safe") for part, name in names.items()}
-    except (OSError, ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        with zipfile.ZipFile(path) as archive:
+            read = {part: _read_npy(archive, f"{name}.npy") for part, name in names.items()}
+    # zipfile raises RuntimeError for an encrypted member and NotImplementedError for a packing it does not know.
+    except (OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise EdgebigError(
             f"{path}: not MNIST as Keras stores it ({error})", "delete it, or get it again"
         ) from error
     return _checked(read, path)
 
 
+def _read_npy(archive: zipfile.ZipFile, name: str) -> npt.NDArray[np.uint8]:
+    """A member of an npz file. Raises ValueError where it is not an array of bytes in C order, whole, within bounds."""
+    with archive.open(name) as file:
+        if np.lib.format.read_magic(file) != (1, 0):
+            raise ValueError(f"{name} is of another npy version")
+        shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(file)
+        if dtype != np.uint8 or fortran_order:
+            raise ValueError(f"{name} is not an array of bytes in C order")
+        expected = math.prod(shape)
+        if min(shape, default=0) < 1 or expected > _LIMIT_BYTES:
+            raise ValueError(f"{name} is {shape}")
+        # np.load would take the header's word and allocate it all.
+        data = file.read(expected + 1)
+        if len(data) != expected:
+            raise ValueError(f"{name} is not whole")
+        return np.frombuffer(data, np.uint8).reshape(shape)
+
+
 def _download(url: str, sha256: str, path: Path) -> None:
     mend = "or give the four idx files: --data FOLDER, or EDGEBIG_DATA=FOLDER"
+    say(f"MNIST is not here; fetching it from {url}")
     try:
-        with urllib.request.urlopen(url, timeout=_DOWNLOAD_TIMEOUT_S) as answer:
-            data = answer.read()
-    except (urllib.error.URLError, OSError) as error:
+        data = _fetch(url)
+    except (OSError, http.client.HTTPException, ValueError) as error:
         raise EdgebigError(
-            f"MNIST is not here and could not be fetched: {error}", f"try again with a network, {mend}"
+            f"MNIST is not here and could not be fetched: {str(error) or type(error).__name__}",
+            f"try again with a network, {mend}",
         ) from error
     if files.sha256_bytes(data) != sha256:
         raise EdgebigError(
             f"what came from {url} is not MNIST (sha256 differs)", f"nothing was kept; try again, {mend}"
         )
     files.write_bytes(path, data)
+
+
+def _fetch(url: str) -> bytes:
+    """The bytes at `url`. Raises OSError, TimeoutError too where they stall, come too slowly, or are too many."""
+    deadline_s = time.monotonic() + _DOWNLOAD_DEADLINE_S
+    chunks: list[bytes] = []
+    with urllib.request.urlopen(url, timeout=_STALLED_S) as answer:
+        total = int(answer.headers.get("Content-Length") or 0)
+        with track("fetch MNIST", total) as advance:
+            while chunk := answer.read1(_CHUNK_BYTES):
+                chunks.append(chunk)
+                advance(len(chunk))
+                if time.monotonic() > deadline_s:
+                    raise TimeoutError(f"not done after {_DOWNLOAD_DEADLINE_S:.0f} s")
+                if sum(map(len, chunks)) > _LIMIT_BYTES:
+                    raise OSError(f"over {_LIMIT_BYTES:,} bytes")
+    if sum(map(len, chunks)) < total:
+        raise OSError("the connection broke off")
+    return b"".join(chunks)
