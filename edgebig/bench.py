@@ -271,6 +271,9 @@ def _job(
     settings: Settings,
 ) -> Job:
     sent = [(item, session.put(item.path)) for item in artifacts]
+    for item, sha256 in sent:
+        if sha256 != item.sha256:
+            raise EdgebigError(f"{item.path}: was changed while it was being measured", "run it again")
     inputs = None
     if examples is not None:
         with tempfile.TemporaryDirectory(prefix="edgebig-") as folder:

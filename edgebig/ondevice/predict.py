@@ -7,19 +7,26 @@ from typing import Any
 
 import numpy as np
 
-from . import infer, preprocess
+from . import infer, picture, preprocess
 from .faults import Fault
 
 
 def predict(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """A `prediction` or an `error` (with its image) for each of task["images"], in order.
 
-    task: {model: path, name, runtime, delegate, threads, preprocessing, classes, images: [path, ...]}.
+    task: {model: path, runtime, delegate, threads, preprocessing, classes, images: [path, ...]}.
     """
     model = infer.Model(task["model"], task["runtime"], task["delegate"], task["threads"])
+    classes, outputs = len(task["classes"]), model.output.shape[-1]
+    if classes != outputs:
+        raise Fault(
+            "bad-model",
+            f"{task['model']}: {outputs} outputs, and its card names {classes} classes",
+            "the card is of another model; make them again",
+        )
     for image in task["images"]:
         try:
-            yield {"event": "prediction", "image": image, **read(model, task, preprocess.read_picture(image))}
+            yield {"event": "prediction", "image": image, **read(model, task, picture.read_picture(image))}
         except Fault as fault:
             yield {**fault.event(), "image": image}
 

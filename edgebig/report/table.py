@@ -49,16 +49,26 @@ def _table(measurement: Measurement) -> Table:
         "invoke p50\n95 %",
     ):
         table.add_column(heading, justify="right", no_wrap=True)
+    names = _names(measurement)
     for model in measurement.models:
-        table.add_row(*(Text(cell) for cell in _row(model)))
+        table.add_row(*(Text(cell) for cell in (names[model.name], *_figures(model))))
     return table
 
 
-def _row(model: ModelResult) -> list[str]:
+def _names(measurement: Measurement) -> dict[str, str]:
+    """path -> what it is called here: as little of the path's end as tells the models apart."""
+    paths = [Path(model.name).with_suffix("") for model in measurement.models]
+    for parts in range(1, max(len(path.parts) for path in paths) + 1):
+        short = ["/".join(path.parts[-parts:]) for path in paths]
+        if len(set(short)) == len(paths):
+            break
+    return {model.name: name for model, name in zip(measurement.models, short, strict=True)}
+
+
+def _figures(model: ModelResult) -> list[str]:
     accuracy = model.accuracy
     deflated = f"{model.deflated_bytes / 1000:.1f} kB" if model.deflated_bytes else "-"
     cells = [
-        Path(model.name).stem,
         f"{model.size_bytes / 1000:.1f} kB\n{deflated}",
         f"{accuracy.value:.2%}\n{100 * accuracy.low:.2f} .. {100 * accuracy.high:.2f}" if accuracy else "-",
     ]
@@ -92,10 +102,13 @@ def _us(time_ns: float) -> str:
 
 def notes(measurement: Measurement) -> list[str]:
     """What a reader must know besides the figures, a line each."""
+    names = _names(measurement)
     lines = [_how(measurement)]
-    lines += [text for comparison in measurement.comparisons if (text := _comparison(comparison))]
+    lines += [text for comparison in measurement.comparisons if (text := _comparison(comparison, names))]
     for model in measurement.models:
-        name = Path(model.name).stem
+        name = names[model.name]
+        if model.accuracy is None:
+            lines.append(f"{name}: no card beside it, so that its accuracy and its outputs were not checked")
         if model.verdict != "OK":
             lines.append(f"{name}: {model.verdict}: {model.cause}")
         if model.verdict != "WRONG" and model.parity:
@@ -107,7 +120,7 @@ def notes(measurement: Measurement) -> list[str]:
         if unsettled := sum(not settled for settled in model.latency.settled):
             lines.append(f"{name}: the warm-up did not settle in {unsettled} of its processes")
     leak_check = str(measurement.data.model_dump()["leak_check"])
-    if leak_check.startswith("not possible"):
+    if "not possible" in leak_check and any(model.accuracy for model in measurement.models):
         lines.append(f"leak check {leak_check}")
     return lines
 
@@ -119,12 +132,13 @@ def _how(measurement: Measurement) -> str:
     )
     processes = measurement.models[0].latency.processes
     samples = sum(len(process) for process in processes)
-    latency = f"latency from {samples:,} samples in {len(processes)} fresh processes, the models in turns"
+    turns = ", the models in turns" if len(measurement.models) > 1 else ""
+    latency = f"latency from {samples:,} samples in {len(processes)} fresh processes{turns}"
     return "; ".join(part for part in (accuracy, latency if processes else "") if part)
 
 
-def _comparison(comparison: Comparison) -> str:
-    a, b = Path(comparison.a).stem, Path(comparison.b).stem
+def _comparison(comparison: Comparison, names: dict[str, str]) -> str:
+    a, b = names[comparison.a], names[comparison.b]
     parts: list[str] = []
     if comparison.ratio is not None:
         interval = f" ({comparison.low:.2f} .. {comparison.high:.2f})" if comparison.low is not None else ""

@@ -1,0 +1,342 @@
+"""Bench, with real processes on this machine: the record, what is refused, and what must never be shown."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgebig import artifact, bench, cli, device, drivers, stats
+from edgebig.artifact import Artifact
+from edgebig.bench import Measurement, Settings
+from edgebig.data import source
+from edgebig.drivers.protocol import Event, Job, Session
+from edgebig.errors import EdgebigError
+
+ROOT = Path(__file__).resolve().parent.parent
+GOLDEN = ROOT / "tests" / "golden"
+QUICK = Settings(examples=50, processes=2, rounds=2, samples=2, warmup_s=0.05)
+
+pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert")
+
+
+def model(folder: Path, name: str = "digits-int8", hashes: bool = True, **changes: Any) -> Artifact:
+    """A golden in a folder of its own, with its training set's hashes and `changes` to its card."""
+    folder.mkdir(exist_ok=True)
+    shutil.copyfile(GOLDEN / f"{name}.tflite", folder / f"{name}.tflite")
+    card = {**json.loads((GOLDEN / f"{name}.json").read_text()), **changes}
+    (folder / f"{name}.json").write_text(json.dumps(card))
+    if hashes:
+        artifact.write_hashes(folder, source.load("digits-5k", validation=0).train.hashes)
+    return artifact.load(folder / f"{name}.tflite")
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measurement]:
+    """A small net against one that is worse and takes many times as long, really measured here."""
+    folder = tmp_path_factory.mktemp("measured")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        models = [model(folder / "run", name) for name in ("digits-float32", "digits-slow")]
+        settings = Settings(examples=100, processes=3, rounds=4, samples=3, warmup_s=0.1)
+        yield bench.bench(models, device.load("local"), settings, None)
+
+
+# ---------------------------------------------------------------- the record
+
+
+def test_the_record_goes_through_json_and_back(measured: Measurement, tmp_path: Path) -> None:
+    path = bench.save(measured, tmp_path, None)
+    assert path.parent == tmp_path / "bench"
+    assert next(iter(json.loads(path.read_text()))) == "schema"
+    assert bench.load(path) == measured
+
+
+def test_two_records_of_one_second_do_not_take_each_others_place(
+    measured: Measurement, tmp_path: Path
+) -> None:
+    assert len({bench.save(measured, tmp_path, None) for _ in range(3)}) == 3
+
+
+def test_a_record_of_another_schema_is_refused_by_name(measured: Measurement, tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    values = artifact.dump_record(measured)
+    path.write_text(json.dumps({**values, "schema": 99}))
+    with pytest.raises(EdgebigError, match="a measurement of schema 99, this edgebig reads schema 1"):
+        bench.load(path)
+    path.write_text(json.dumps(values)[:-100])
+    with pytest.raises(EdgebigError, match="not JSON"):
+        bench.load(path)
+    path.write_text(json.dumps({**values, "models": 3}))
+    with pytest.raises(EdgebigError, match="models"):
+        bench.load(path)
+
+
+def test_what_a_record_says_of_the_session(measured: Measurement) -> None:
+    assert measured.provenance == "real"
+    assert measured.device.model_dump()["name"] == "local"
+    assert measured.machine.model_dump()["runtimes"]["ai-edge-litert"]
+    before, after = (reading.model_dump() for reading in measured.conditions)
+    assert (before["when"], after["when"]) == ("before", "after")
+    assert before["unix_s"] < after["unix_s"]
+    assert measured.settings.model_dump()["rounds"] == 4
+    assert measured.data.model_dump() == {
+        "source": "digits-5k", "split": "test", "n": 100, "of": 1000,
+        "leak_check": "no test example was in a training set",
+    }  # fmt: skip
+
+
+def test_what_a_record_says_of_a_model(measured: Measurement) -> None:
+    for result in measured.models:
+        assert result.sha256 == artifact.load(GOLDEN / Path(result.name).name).sha256
+        assert result.predictions is not None
+        assert result.accuracy is not None
+        assert result.parity is not None
+        assert len(result.predictions) == result.accuracy.n == result.parity.n == 100
+        assert result.accuracy.low < result.accuracy.value < result.accuracy.high
+        assert result.parity.holds
+        assert (result.verdict, result.delegate.nodes) == ("OK", result.delegate.of)
+        latency = result.latency
+        assert [len(process) for process in latency.processes] == [12, 12, 12]
+        assert [len(process) for process in latency.frames] == [12, 12, 12]
+        assert len(latency.init) == len(latency.first) == len(latency.batch) == len(latency.settled) == 3
+        assert min(latency.init) > 0
+        assert result.peak_memory_kb is not None
+        assert result.peak_memory_kb > 10_000
+
+
+def test_accuracy_is_of_the_examples_that_were_asked_for(measured: Measurement) -> None:
+    test = source.load("digits-5k", validation=0).test
+    chosen = test[source.per_class(test.labels, 100, seed=0)]
+    assert np.bincount(chosen.labels).tolist() == [10] * 10
+    first = measured.models[0]
+    assert first.accuracy is not None
+    assert first.accuracy.correct == int(np.sum(np.array(first.predictions) == chosen.labels))
+    assert first.accuracy.value > 0.8  # trained on other digits, it reads these
+
+
+def test_the_slower_and_worse_model_is_called_so(measured: Measurement) -> None:
+    (comparison,) = measured.comparisons
+    assert Path(comparison.a).stem == "digits-slow"
+    assert Path(comparison.b).stem == "digits-float32"
+    assert comparison.verdict == "SLOWER"
+    assert comparison.ratio is not None
+    assert comparison.low is not None
+    assert comparison.ratio > comparison.low > 2
+    assert comparison.accuracy_points is not None
+    assert comparison.accuracy_high is not None
+    assert comparison.accuracy_points < comparison.accuracy_high < 0  # it is worse, surely
+    assert comparison.mcnemar_p is not None
+    assert comparison.mcnemar_p < 1e-6
+    slow, small = (
+        stats.latency_summary(result.latency.processes).p50_ns for result in reversed(measured.models)
+    )
+    assert slow / small == pytest.approx(comparison.ratio)
+
+
+# ---------------------------------------------------------------- what is refused, and what is said
+
+
+def test_a_model_that_was_trained_on_the_test_is_refused(tmp_path: Path) -> None:
+    test = source.load("digits-5k", validation=0).test
+    digest = artifact.write_hashes(tmp_path, np.append(test.hashes[:3], np.uint64(7)))
+    train = {"source": "digits-5k", "split": "train", "n": 4, "sha256": digest}
+    leaky = model(tmp_path, hashes=False, train=train)
+    with pytest.raises(EdgebigError, match="3 of the 1000 test examples were in its training set") as caught:
+        bench.bench([leaky], device.load("fake"), Settings(), None)
+    assert caught.value.exit_code == 1
+
+
+@pytest.mark.parametrize("damage", ["missing", "altered"])
+def test_a_leak_check_that_could_not_be_made_is_said(damage: str, tmp_path: Path) -> None:
+    item = model(tmp_path, hashes=damage == "altered")
+    if damage == "altered":
+        (hashes,) = tmp_path.glob("examples-*.u64")
+        hashes.write_bytes(hashes.read_bytes()[8:])
+    _, data = bench.test_examples([item], None, None)
+    assert data["leak_check"] == (
+        "not possible for digits-int8: the list of its training examples is not beside it"
+    )
+
+
+def test_models_of_different_data_are_not_benched_together(tmp_path: Path) -> None:
+    mnist = {"source": "mnist", "split": "test", "n": 10_000, "sha256": "0" * 64}
+    models = [model(tmp_path), model(tmp_path, "digits-float32", test=mnist)]
+    with pytest.raises(EdgebigError, match="tested on different data: digits-5k, mnist"):
+        bench.bench(models, device.load("fake"), Settings(), None)
+
+
+def test_one_model_twice_is_refused_under_any_name(tmp_path: Path) -> None:
+    models = [model(tmp_path / "a"), model(tmp_path / "b")]
+    with pytest.raises(EdgebigError, match="are the same file"):
+        bench.bench(models, device.load("fake"), Settings(), None)
+
+
+def test_a_model_that_changes_meanwhile_is_refused(tmp_path: Path) -> None:
+    item = model(tmp_path)
+    item.path.write_bytes((GOLDEN / "digits-float32.tflite").read_bytes())
+    with pytest.raises(EdgebigError, match="was changed while it was being measured"):
+        bench.bench([Artifact(item.path, item.sha256, None)], device.load("fake"), Settings(), None)
+
+
+def test_a_model_without_a_card_gets_its_latency_alone(tmp_path: Path) -> None:
+    shutil.copyfile(GOLDEN / "digits-int8.tflite", tmp_path / "stray.tflite")
+    stray = artifact.load(tmp_path / "stray.tflite")
+    measurement = bench.bench([stray], device.load("local"), QUICK, None)
+    (result,) = measurement.models
+    assert (result.accuracy, result.predictions, result.parity) == (None, None, None)
+    assert result.latency.kind == "raw"
+    assert result.latency.frames == ()
+    assert result.verdict == "PARTIAL"
+    assert measurement.data.model_dump()["leak_check"] == "not possible: no model has a card"
+
+
+# ---------------------------------------------------------------- wrong answers
+
+
+class Flipped:
+    """A device that computes fast and wrong: the local one, with its outputs turned round."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.facts, self.put, self.clean = session.facts, session.put, session.clean
+
+    def run(self, job: Job, deadline_s: float) -> Iterator[Event]:
+        for event in self._session.run(job, deadline_s):
+            if event["event"] == "outputs":
+                raw = np.frombuffer(base64.b64decode(event["raw"]), event["dtype"])[::-1]
+                event["raw"] = base64.b64encode(raw.tobytes()).decode()
+                event["labels"] = [9 - label for label in event["labels"]]
+            yield event
+
+
+class FlippingDriver:
+    def __init__(self, driver: drivers.Driver) -> None:
+        self._driver = driver
+
+    def sessions(self) -> Iterator[contextlib.AbstractContextManager[Session]]:
+        yield self._session()
+
+    @contextlib.contextmanager
+    def _session(self) -> Iterator[Session]:
+        with next(iter(self._driver.sessions())) as session:
+            yield Flipped(session)
+
+
+def test_a_fast_wrong_answer_is_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    connect = drivers.connect
+    monkeypatch.setattr(
+        drivers,
+        "connect",
+        lambda target: FlippingDriver(connect(target)) if target.name == "local" else connect(target),
+    )
+    path = model(tmp_path).path
+    code = edgebig(
+        "bench", str(path), "--examples", "20", "--processes", "2", "--rounds", "1", "--samples", "2"
+    )
+    assert code == 3
+    shown = capsys.readouterr().out
+    assert shown.count("WRONG") == 4  # in the place of three figures, and in the verdict
+    assert "outputs differ from the reference kernels by up to" in shown
+    assert " us" not in shown
+    (record,) = (tmp_path / "bench").glob("*.json")
+    assert bench.load(record).models[0].verdict == "WRONG"
+
+
+def test_the_time_of_wrong_answers_is_compared_with_nothing(measured: Measurement) -> None:
+    good, slow = measured.models
+    wrong = slow.model_copy(update={"verdict": "WRONG"})
+    comparison = bench._compare(wrong, good, None)
+    assert (comparison.ratio, comparison.verdict) == (None, None)
+
+
+def edgebig(*arguments: str) -> int:
+    """The exit code of the command line, run in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["edgebig", *arguments])
+        try:
+            cli.main()
+        except SystemExit as done:
+            return done.code if isinstance(done.code, int) else int(done.code is not None)
+    return 0
+
+
+# ---------------------------------------------------------------- Ctrl-C and kill -9
+
+
+def start_bench(path: Path) -> subprocess.Popen[str]:
+    options = ["--examples", "20", "--processes", "2", "--rounds", "2", "--samples", "2"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "edgebig", "bench", str(path), *options],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        start_new_session=True,
+    )  # fmt: skip
+
+
+def on_the_device() -> list[int]:
+    """The processes of a runner from this test's own cache folder."""
+    word, found = os.environ["XDG_CACHE_HOME"].encode(), []
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if word in (path / "cmdline").read_bytes():
+                found.append(int(path.name))
+    return found
+
+
+def wait_until(condition: Any, seconds: float = 30.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: /proc")
+def test_ctrl_c_ends_it_cleanly(tmp_path: Path) -> None:
+    running = start_bench(model(tmp_path).path)
+    wait_until(on_the_device)
+    os.killpg(running.pid, signal.SIGINT)  # as a terminal does
+    out, err = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert "Traceback" not in out + err
+    wait_until(lambda: not on_the_device())
+    assert not (tmp_path / "bench").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: /proc")
+def test_kill_9_at_any_moment_leaves_no_half_and_no_lock(tmp_path: Path) -> None:
+    path = model(tmp_path).path
+    rng = np.random.default_rng(0)
+    whole_s = 4.0
+    for delay_s in (0.3, 0.7, *rng.uniform(0, whole_s, 6)):
+        running = start_bench(path)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            running.wait(delay_s)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(running.pid, signal.SIGKILL)
+        running.communicate(timeout=30)
+        wait_until(lambda: not on_the_device())
+    before = set((tmp_path / "bench").glob("*")) if (tmp_path / "bench").exists() else set()
+    for record in before:
+        if not record.name.startswith("."):
+            bench.load(record)
+    running = start_bench(path)
+    _, err = running.communicate(timeout=120)
+    assert running.returncode == 0, err
+    assert "waiting" not in err
+    (record,) = set((tmp_path / "bench").glob("*.json")) - before
+    bench.load(record)
