@@ -31,10 +31,10 @@ def replacing(path: Path) -> Iterator[Path]:
     The temporary name keeps the suffix, since Keras picks its format by it. A kill leaves the old file or the new one.
     Raises OSError, which names `path`, where the machine refuses.
     """
-    prefix = str(path.parent / f".{path.stem}-")
+    prefix = f".{path.stem}-"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=path.suffix)
         os.close(handle)
         temporary = Path(name)
         try:
@@ -47,7 +47,7 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         # A full disk is told without a name, and the temporary name tells a user nothing.
-        if error.filename is None or str(error.filename).startswith(prefix):
+        if error.filename is None or Path(error.filename).name.startswith(prefix):
             error.filename, error.filename2 = str(path), None
         raise
 

@@ -78,7 +78,7 @@ def main() -> None:
         mend = _MACHINE_SAYS_NO.get(error.errno or 0)
         if mend is None:
             _tell_bug()
-        _tell(f"{error.filename}: {error.strerror}" if error.filename else f"{error.strerror}", mend)
+        _tell(f"{error.filename or 'the machine says'}: {error.strerror}", mend)
         sys.exit(EXIT_USER)
     except Exception:  # noqa: BLE001  # The one place where a bug is named as one; its traceback is printed.
         _tell_bug()

@@ -1,0 +1,326 @@
+"""Recipes: every fault at once, one default a key, and files that are no recipes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgebig import device, recipe
+from edgebig.errors import EdgebigError
+from edgebig.recipe import Recipe
+
+ROOT = Path(__file__).resolve().parent.parent
+SMALLEST = {"data": {"source": "digits-5k"}, "model": {"name": "digit-cnn"}}
+
+
+def parsed(*settings: str, **tables: Any) -> Recipe:
+    return recipe.parse({**SMALLEST, **tables}, "r", settings, file="r.toml")
+
+
+def problem_of(*settings: str, **tables: Any) -> str:
+    with pytest.raises(EdgebigError) as caught:
+        parsed(*settings, **tables)
+    return caught.value.problem
+
+
+def load_text(folder: Path, data: bytes | str, name: str = "r.toml") -> Recipe:
+    path = folder / name
+    path.write_bytes(data if isinstance(data, bytes) else data.encode())
+    return recipe.load(str(path))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.toml")), ids=lambda path: path.stem)
+def test_shipped_recipes(path: Path) -> None:
+    loaded = recipe.load(str(path))
+    assert recipe.header(path)[0].startswith(f"edgebig train {path.stem}")
+    assert recipe.parse(recipe.tomllib.loads(recipe.to_toml(loaded)), path.stem, file="") == loaded
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "devices").glob("*.toml")), ids=lambda path: path.stem)
+def test_shipped_devices(path: Path) -> None:
+    assert device.load(str(path)).about
+    assert path.read_text("utf-8").startswith("# ")
+
+
+def test_every_fault_at_once(tmp_path: Path) -> None:
+    text = """
+        nonsense = 1
+        [data]
+        source = "mnits"
+        validation = true
+        augment = { shift_px = nan, zom = 1 }
+        [model]
+        name = "digit-cnn"
+        channels = [16, 0]
+        [train]
+        epoch = 3
+        epochs = 1979-05-27
+        batch_size = 64.0
+        learning_rate = "fast"
+        [compress.qta]
+        [compress.qat]
+        epchs = 1
+        """
+    with pytest.raises(EdgebigError) as caught:
+        load_text(tmp_path, text)
+    assert sorted(caught.value.problem.splitlines()) == [
+        """r.toml [compress.qat]: unknown key 'epchs' (did you mean 'epochs'?)""",
+        """r.toml [compress]: unknown key 'qta' (did you mean 'qat'?)""",
+        """r.toml [data.augment]: shift_px = nan: must be a finite number""",
+        """r.toml [data.augment]: unknown key 'zom' (did you mean 'zoom'?)""",
+        """r.toml [data]: source = "mnits": must be 'digits-5k' or 'mnist'""",
+        """r.toml [data]: validation = true: must be a valid integer""",
+        """r.toml [model]: channels = 0: must be greater than or equal to 1""",
+        """r.toml [train]: batch_size = 64.0: must be a valid integer""",
+        """r.toml [train]: epochs = "1979-05-27": must be a valid integer""",
+        """r.toml [train]: learning_rate = "fast": must be a valid number""",
+        """r.toml [train]: unknown key 'epoch' (did you mean 'epochs'?)""",
+        """r.toml: unknown key 'nonsense'""",
+    ]
+    assert "--set" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("tables", "problem"),
+    [
+        ({"model": {"name": "x"}}, "r.toml [model]: no model 'x', use one of 'digit-cnn', 'keras-convnet'"),
+        ({"model": {}}, "r.toml [model]: 'name' is missing"),
+        ({"model": "digit-cnn"}, "r.toml: 'model' is a table, as in [model]"),
+        ({"train": 3}, "r.toml: 'train' is a table, as in [train]"),
+        ({"compress": {"qat": True}}, "r.toml [compress]: 'qat' is a table, as in [compress.qat]"),
+        ({"data": {}}, "r.toml [data]: 'source' is missing"),
+        ({"name": "x"}, "r.toml: unknown key 'name'"),
+        ({"train": {"0": 1}}, "r.toml [train]: unknown key '0'"),
+        ({"train": {"keep": "x" * 1000}}, 'r.toml [train]: keep = "' + "x" * 59 + ": must be 'best' or 'last'"),
+    ],
+)  # fmt: skip
+def test_faults_of_form(tables: dict[str, Any], problem: str) -> None:
+    assert problem_of(**tables) == problem
+
+
+def test_an_empty_file_lacks_two_tables(tmp_path: Path) -> None:
+    with pytest.raises(EdgebigError, match=r"^r.toml: 'data' is missing\nr.toml: 'model' is missing$"):
+        load_text(tmp_path, "")
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (b"\xff\xfe", "not TOML: 'utf-8' codec"),
+        (b"\x1f\x8b\x08\x00\x00", "not TOML"),
+        (b"[data\n", "not TOML"),
+        (b"a = 1\na = 2\n", "not TOML"),
+        (b"a = " + b"9" * 5000, "not TOML"),
+        (b"a = " + b"[" * 20_000, "nested too deep"),
+        (b"a = " + b"{a=" * 300 + b"1" + b"}" * 300, "nested too deep"),
+        (b"a" + b".a" * 100_000 + b" = 1", "nested too deep"),
+        (b"#" * (1 << 19), "over 262,144 bytes"),
+    ],
+    ids=range(9),
+)
+def test_files_that_are_no_toml(tmp_path: Path, data: bytes, problem: str) -> None:
+    with pytest.raises(EdgebigError, match=problem) as caught:
+        load_text(tmp_path, data)
+    assert caught.value.problem.startswith("r.toml: ")
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "name", ["two words.toml", "größe.toml", "-x.toml", "new\nline.toml", "x" * 120 + ".toml"]
+)
+def test_a_name_that_is_no_folders(tmp_path: Path, name: str) -> None:
+    with pytest.raises(EdgebigError, match="the name of the file may hold only"):
+        load_text(tmp_path, '[data]\nsource = "mnist"\n[model]\nname = "digit-cnn"\n', name)
+
+
+def test_the_defaults_stand_in_one_place() -> None:
+    """No `get(key, default)` and no second default anywhere in the package."""
+    assert parsed().train.model_dump() == {
+        "epochs": 10, "learning_rate": 0.001, "batch_size": 128, "schedule": "cosine", "warmup_steps": 0,
+        "label_smoothing": 0.0, "keep": "best", "seed": 0,
+    }  # fmt: skip
+    assert parsed().compress.prune is None
+    keys = {key for table in recipe._keys(Recipe).values() for key in table}
+    for path in (ROOT / "edgebig").rglob("*.py"):
+        second = re.findall(r"\.get\(\s*[\"'](\w+)[\"']\s*,(?! \{\})", path.read_text("utf-8"))
+        assert not keys & set(second) - {"name"}, f"{path}: a second default of {keys & set(second)}"
+
+
+@pytest.mark.parametrize(
+    ("setting", "read"),
+    [
+        ("train.epochs=3", lambda r: r.train.epochs == 3),
+        (" train.epochs = 3 ", lambda r: r.train.epochs == 3),
+        ("train.learning_rate=1", lambda r: r.train.learning_rate == 1.0),
+        ("train.learning_rate=1e-4", lambda r: r.train.learning_rate == 1e-4),
+        ("train.keep=last", lambda r: r.train.keep == "last"),
+        ('train.keep="last"', lambda r: r.train.keep == "last"),
+        ("model.channels=[8, 12]", lambda r: r.model.channels == (8, 12)),
+        ("data.augment.zoom=0.1", lambda r: r.data.augment.zoom == 0.1),
+        ("data.augment={zoom=0.1, shear=0.2}", lambda r: r.data.augment.shear == 0.2),
+        ("compress.prune.sparsity=0.8", lambda r: r.compress.prune.sparsity == 0.8),
+        ("compress.qat={}", lambda r: r.compress.qat.epochs == 3),
+        ("model={name='keras-convnet', dropout=0.1}", lambda r: r.model.dropout == 0.1),
+    ],
+)
+def test_set(setting: str, read: Any) -> None:
+    assert read(parsed(setting))
+
+
+def test_the_last_set_wins() -> None:
+    assert parsed("train.epochs=3", "train.epochs=4").train.epochs == 4
+
+
+@pytest.mark.parametrize(
+    ("setting", "problem"),
+    [
+        ("train.epochs", "not of the form table.key=value"),
+        ("", "not of the form"),
+        ("=3", "not of the form"),
+        ("train.=3", "not of the form"),
+        ("train..epochs=3", "not of the form"),
+        ("train.epochs=3\n[data]", "not of the form"),
+        ("train.epochs=\udcff", "not of the form"),
+        ("train.epochs.x=3", "'x' is not a table|'epochs' is not a table|must be a valid integer"),
+        ("data.source.x=3", "'source' is not a table"),
+        ("name=x", "unknown key 'name'"),
+        ("train.epochs=three", 'epochs = "three": must be a valid integer'),
+        ("train.epochs=", 'epochs = "": must be a valid integer'),
+        ("train.epochs=true", "must be a valid integer"),
+        ("train.epochs=0", "must be greater than or equal to 1"),
+        ("train.epoch=3", "did you mean 'epochs'"),
+        ("train.epochs=" + "[" * 20_000, "must be a valid integer"),
+        ("a." * 300 + "a=1", "nested too deep"),
+        ("a." * 40_000 + "a=1", "nested too deep"),
+    ],
+    ids=range(18),
+)
+def test_bad_forms_of_set(setting: str, problem: str) -> None:
+    assert re.search(problem, problem_of(setting))
+
+
+def test_set_on_a_resolved_recipe() -> None:
+    assert recipe.with_settings(parsed(), ()) == parsed()
+    assert recipe.with_settings(parsed(), ["train.seed=7"]).train.seed == 7
+    with pytest.raises(EdgebigError, match=r"^--set \[train\]: unknown key 'sed' \(did you mean 'seed'\?\)$"):
+        recipe.with_settings(parsed(), ["train.sed=7"])
+
+
+def test_with_passes_keeps_a_pass_s_own_settings() -> None:
+    spec = parsed(compress={"prune": {"epochs": 7, "sparsity": 0.3}})
+    both = recipe.with_passes(spec, int8=True, prune=0.8)
+    assert both.compress.prune is not None
+    assert (both.compress.prune.epochs, both.compress.prune.sparsity) == (7, 0.8)
+    assert both.compress.qat is not None
+    assert both.compress.qat.epochs == 3
+    int8 = recipe.with_passes(spec, int8=True, prune=None)
+    assert int8.compress.prune is None
+    assert (int8.train, int8.data, int8.model, int8.name) == (spec.train, spec.data, spec.model, spec.name)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, 1.5, -0.1, float("nan"), float("inf")])
+def test_with_passes_takes_a_share(share: float) -> None:
+    with pytest.raises(EdgebigError, match="--prune") as caught:
+        recipe.with_passes(parsed(), int8=False, prune=share)
+    assert caught.value.hint == "as in --prune 0.5"
+
+
+def floats(low: float, high: float) -> st.SearchStrategy[float]:
+    return st.floats(low, high, exclude_min=True, exclude_max=True)
+
+
+FIT = {
+    "epochs": st.integers(1, 10_000),
+    "learning_rate": floats(0, 10),
+    "batch_size": st.integers(1, 65_536),
+    "schedule": st.sampled_from(["constant", "cosine"]),
+    "warmup_steps": st.integers(0, 1 << 40),
+    "label_smoothing": floats(0, 1),
+    "keep": st.sampled_from(["best", "last"]),
+}
+RECIPES = st.fixed_dictionaries(
+    {
+        "data": st.fixed_dictionaries(
+            {"source": st.sampled_from(["digits-5k", "mnist"])},
+            optional={
+                "validation": st.integers(10, 1 << 40),
+                "augment": st.fixed_dictionaries({}, optional={"shift_px": floats(0, 14), "zoom": floats(0, 1)}),
+            },
+        ),
+        "model": st.one_of(
+            st.fixed_dictionaries(
+                {"name": st.just("digit-cnn")},
+                optional={"channels": st.lists(st.integers(1, 512), min_size=2, max_size=2)},
+            ),
+            st.fixed_dictionaries({"name": st.just("keras-convnet")}, optional={"dropout": floats(0, 1)}),
+        ),
+    },
+    optional={
+        "train": st.fixed_dictionaries({}, optional={**FIT, "seed": st.integers(0, 2**31 - 1)}),
+        "compress": st.fixed_dictionaries(
+            {},
+            optional={
+                "prune": st.fixed_dictionaries({}, optional={**FIT, "sparsity": floats(0, 1)}),
+                "qat": st.fixed_dictionaries({}, optional=FIT),
+            },
+        ),
+        "convert": st.fixed_dictionaries({}, optional={"io": st.sampled_from(["int8", "uint8", "float32"])}),
+    },
+)  # fmt: skip
+
+
+@given(tables=RECIPES)
+def test_what_is_written_is_read_back(tables: dict[str, Any]) -> None:
+    spec = recipe.parse(tables, "r", file="r.toml")
+    text = recipe.to_toml(spec)
+    assert recipe.parse(recipe.tomllib.loads(text), "r", file="r.toml") == spec
+    assert recipe.to_toml(recipe.parse(recipe.tomllib.loads(text), "r", file="r.toml")) == text
+
+
+def test_every_default_is_written_out() -> None:
+    text = recipe.to_toml(parsed(compress={"qat": {}}))
+    for key in (
+        "batch_size",
+        "label_smoothing",
+        "keep",
+        "seed",
+        "shift_px",
+        "channels",
+        "[compress.qat]",
+        "io",
+    ):
+        assert key in text
+
+
+@given(data=st.binary(max_size=200))
+def test_any_bytes_are_a_recipe_or_one_error(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / "bytes.toml"
+    path.write_bytes(data)
+    with pytest.raises(EdgebigError):
+        recipe.load(str(path))
+    recipe.header(path)
+
+
+def test_header(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_bytes(b"# edgebig train r\n#\n#   99 \xff %\n\n# not the header\n")
+    assert recipe.header(path) == ["edgebig train r", "", "99 \ufffd %"]
+
+
+def test_a_device_knows_its_keys(tmp_path: Path) -> None:
+    path = tmp_path / "board.toml"
+    path.write_text('kind = "loacl"\nthread = 2\nthreads = true\n')
+    with pytest.raises(EdgebigError) as caught:
+        device.load(str(path))
+    assert (
+        caught.value.problem.splitlines()[-1] == "board.toml: unknown key 'thread' (did you mean 'threads'?)"
+    )
+    assert len(caught.value.problem.splitlines()) == 3
+    path.write_text('kind = "local"\nname = "mine"\n')
+    with pytest.raises(EdgebigError, match="unknown key 'name'"):
+        device.load(str(path))
