@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ _VERSIONED = ("tensorflow", "tf_keras", "tensorflow-model-optimization", "ai-edg
 def to_tflite(model: Any, *, int8: bool) -> bytes:
     """A Keras model with one picture in as .tflite bytes, batch 1.
 
-    int8: the model has been through QAT; every operator must come out in int8, or EdgebigError says which did not.
+    Its input is named `image`, its output `probabilities`. int8: the model has been through QAT; every operator must
+    come out in int8, or EdgebigError says which did not.
     """
     from edgebig.keras import tf
 
@@ -36,18 +38,30 @@ def to_tflite(model: Any, *, int8: bool) -> bytes:
     function = tf.function(lambda image: model(image, training=False))
     concrete = function.get_concrete_function(tf.TensorSpec(shape, tf.float32, name="image"))
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], model)
+    # The same operators and weights come out, to the bit, in a tenth of the time.
+    converter.experimental_lower_to_saved_model = False
     if int8:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.inference_input_type = tf.int8
         converter.inference_output_type = tf.int8
     with quiet():
-        data = bytes(converter.convert())
+        data = flatbuffer.name_edges(bytes(converter.convert()), "image", "probabilities")
     if int8 and (left := flatbuffer.float_operators(data)):
         raise EdgebigError(
             f"these operators stayed in float: {', '.join(left)}",
             "the model is not fully int8; a layer of it cannot be quantized",
         )
     return data
+
+
+def layer_sparsity(data: bytes, layers: Iterable[str]) -> dict[str, float]:
+    """The share of zeros among the stored weights of each of `layers` that has any, by the layer's name."""
+    shares: dict[str, float] = {}
+    for tensor, share in flatbuffer.weight_sparsity(data).items():
+        # The converter names a weight after its place in the graph: digit_cnn/quant_stem/Conv2D;digit_cnn/...
+        path = {part.removeprefix("quant_") for part in re.split("[/;]", tensor)[1:]}
+        shares |= {layer: share for layer in layers if layer in path}
+    return shares
 
 
 def publish(

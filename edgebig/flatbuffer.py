@@ -1,4 +1,4 @@
-"""What goes into a .tflite and what comes out: its I/O contract, its float operators, and other I/O types.
+"""What a .tflite takes, gives and holds: its I/O contract, other I/O types, its float operators, its zeros.
 
 Works on bytes, without TensorFlow.
 """
@@ -9,6 +9,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from edgebig.errors import EdgebigError
 from edgebig.tflitefile import (
@@ -24,6 +26,7 @@ from edgebig.tflitefile import (
 FLOATS = frozenset({"float16", "float32", "float64", "bfloat16"})
 MIDDLE = {"int8": 0, "uint8": 128}  # the zero point of a symmetric range
 EDGE_OPERATORS = frozenset({"QUANTIZE", "DEQUANTIZE"})
+WEIGHTED_OPERATORS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,48 @@ def float_operators(model: bytes, name: str = "model") -> list[str]:
         if not at_the_edge and any(DTYPES[graph["tensors"][i]["type"]] in FLOATS for i in indices):
             found.append(code["custom_code"] or operator_name)
     return found
+
+
+def weight_sparsity(model: bytes, name: str = "model") -> dict[str, float]:
+    """The share of weights that are zero, by the tensor's name, of each convolution and fully connected operator.
+
+    Raises: EdgebigError as `io_contract`.
+    """
+    parsed = parse_model(model, name)
+    graph = parsed["subgraphs"][0]
+    shares = {}
+    for operator in graph["operators"]:
+        code = parsed["operator_codes"][operator["opcode_index"]]
+        if builtin_name(code["deprecated_builtin_code"], code["builtin_code"]) not in WEIGHTED_OPERATORS:
+            continue
+        tensor = graph["tensors"][operator["inputs"][1]]
+        data = bytes(parsed["buffers"][tensor["buffer"]]["data"])
+        # int8 weights are symmetric: their zero point is 0.
+        if DTYPES[tensor["type"]] in ("int8", "float32") and data:
+            shares[tensor["name"]] = float(np.mean(np.frombuffer(data, DTYPES[tensor["type"]]) == 0))
+    return shares
+
+
+def name_edges(model: bytes, input_name: str, output_name: str, name: str = "model") -> bytes:
+    """`model`, of one input and one output, with these names for both, as tensors and in its one signature.
+
+    The numbers do not change. Raises: EdgebigError as `io_contract`.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    tree = unpack_model(model, name)
+    graph = tree.subgraphs[0]
+    sides = {input_name: graph.inputs, output_name: graph.outputs}
+    maps = []
+    for tensor in graph.tensors:
+        if _text(tensor.name) in sides:
+            tensor.name += b"_inside"
+    for edge_name, (index,) in sides.items():
+        graph.tensors[index].name = edge_name.encode()
+        maps.append(schema.TensorMapT(name=edge_name, tensorIndex=int(index)))
+    signature = schema.SignatureDefT(inputs=maps[:1], outputs=maps[1:], signatureKey="serving_default")
+    tree.signatureDefs = [signature]
+    return pack_model(tree, attached_files(model, name))
 
 
 def rewrite_io(model: bytes, dtype: str, name: str) -> bytes:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import struct
 import time
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +26,11 @@ from edgebig.progress import say, track
 from edgebig.recipe import Augment, Fit, Recipe
 
 METRICS_SCHEMA = 1
+_ZIP_FAULTS = (zipfile.BadZipFile, zlib.error, struct.error)
 _CHECKPOINT_SCHEMA = 1
+# Several steps in one call cost a trace more, 1 to 3 s, and save about 1 ms of Python a step.
+_STEPS_WORTH_A_LOOP = 4000
+_STEPS_IN_A_LOOP = 16
 
 
 @dataclass
@@ -79,6 +85,8 @@ def train(spec: Recipe, splits: Splits, run: runs.Run, *, resume: bool = False) 
         },
     )
     run.checkpoint_path.unlink(missing_ok=True)
+    for left_by_a_kill in run.folder.glob(".*-*"):
+        left_by_a_kill.unlink(missing_ok=True)
     return artifact
 
 
@@ -127,7 +135,7 @@ class Checkpoint:
             with np.load(self.path, allow_pickle=False) as stored:
                 arrays = dict(stored)
             about = json.loads(str(arrays["about"]))
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, EOFError, KeyError, NotImplementedError, *_ZIP_FAULTS) as error:
             raise EdgebigError(
                 f"{self.path}: a damaged checkpoint ({error})", "delete it to start over"
             ) from error
@@ -136,7 +144,6 @@ class Checkpoint:
                 f"{self.path}: a checkpoint of another recipe or edgebig",
                 "undo the change to recipe.toml, or delete the checkpoint to start over",
             )
-        model.optimizer.build(model.trainable_variables)
         model.set_weights(_numbered(arrays, "weight"))
         for variable, value in zip(model.optimizer.variables, _numbered(arrays, "optimizer"), strict=True):
             variable.assign(value)
@@ -158,7 +165,6 @@ def fit(
     checkpoint: Checkpoint | None = None,
     resume: bool = False,
     callbacks: Sequence[Any] = (),
-    steps_per_execution: int = 16,
     first_eligible_epoch: int = 0,
 ) -> Progress:
     """Gradient descent on `model`, in place; it ends with the weights of the epoch that `spec.keep` says.
@@ -171,8 +177,9 @@ def fit(
         optimizer=keras.optimizers.Adam(_learning_rate(spec, steps)),
         loss=_cross_entropy(len(splits.classes), spec.label_smoothing),
         metrics=["accuracy"],
-        steps_per_execution=steps_per_execution,
+        steps_per_execution=_STEPS_IN_A_LOOP if spec.epochs * steps >= _STEPS_WORTH_A_LOOP else 1,
     )
+    _make_variables(model, len(splits.classes))
     progress = checkpoint.restore(model) if checkpoint and resume else Progress()
     if progress.epoch:
         say(f"{what}: goes on after epoch {progress.epoch} of {spec.epochs}")
@@ -199,6 +206,15 @@ def fit(
     else:
         progress.best_epoch = spec.epochs - 1
     return progress
+
+
+def _make_variables(model: Any, classes: int) -> None:
+    """Makes the optimizer's and the metrics' variables. Keras traces a step anew when its first trace made some."""
+    model.optimizer.build(model.trainable_variables)
+    labels, probabilities = tf.zeros([1], tf.int64), tf.fill([1, classes], 1.0 / classes)
+    model.compute_loss(y=labels, y_pred=probabilities)
+    model.compute_metrics(None, labels, probabilities, None)
+    model.reset_metrics()
 
 
 class _Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types.
@@ -235,9 +251,8 @@ class _Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no t
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
         if not np.isfinite(logs["loss"]):
-            raise EdgebigError(
-                f"{self.what}: the loss is {logs['loss']} in epoch {self.progress.epoch + 1}, by step {batch + 1}",
-                "lower learning_rate (as with --set train.learning_rate=0.0005); the last whole epoch is kept",
+            raise self.diverged(
+                f"the loss is {logs['loss']} in epoch {self.progress.epoch + 1}, by step {batch + 1}"
             )
         history = self.progress.history
         validated = f" validation {history[-1]['val_accuracy']:.2%}" if history else ""
@@ -247,6 +262,9 @@ class _Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no t
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         progress = self.progress
+        # The loss of a step is taken before the step: the last one of an epoch shows in validation alone.
+        if not np.isfinite(logs["val_loss"]):
+            raise self.diverged(f"the loss on validation is {logs['val_loss']} after epoch {epoch + 1}")
         row = {name: float(value) for name, value in logs.items()}
         progress.history.append(
             {"epoch": epoch + 1, **row, "seconds": round(time.monotonic() - self.started_s, 2)}
@@ -260,6 +278,13 @@ class _Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no t
         if self.checkpoint:
             self.checkpoint.save(self.model, progress)
             files.write_text(self.checkpoint.path.parent / "history.csv", _history_csv(progress.history))
+
+    def diverged(self, problem: str) -> EdgebigError:
+        table = "train" if self.what == "train" else f"compress.{self.what}"
+        hint = f"lower it: --set {table}.learning_rate={self.spec.learning_rate / 10:g}"
+        if self.checkpoint and self.progress.epoch:
+            hint += f"; {self.checkpoint.path} holds epoch {self.progress.epoch}, the last good one"
+        return EdgebigError(f"{self.what}: {problem}; the learning rate is {self.spec.learning_rate:g}", hint)
 
 
 def _rank(row: dict[str, float]) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from edgebig import artifact, convert, train
 from edgebig.artifact import Artifact, PassRecord
 from edgebig.check import tflite
 from edgebig.compress import preflight
-from edgebig.compress.context import Context
+from edgebig.compress.context import Context, kernel_sparsity
 from edgebig.compress.prune import prune
 from edgebig.compress.qat import qat
 from edgebig.data.source import Splits
@@ -36,12 +36,18 @@ def compress(run: Run, spec: Recipe, splits: Splits) -> Artifact:
     preflight.check(model, wanted)
     context = Context(splits, spec, tuple(wanted))
     parameters = model.count_params()
+    layers = list(kernel_sparsity(model))
     records: list[PassRecord] = []
     for name in wanted:
         model, record = PASSES[name](context, model, getattr(spec.compress, name))
         records.append(record)
     int8 = "qat" in wanted
     data = convert.to_tflite(model, int8=int8)
+    shipped = convert.layer_sparsity(data, layers)
+    _check_zeros_kept(records, shipped)
+    records[-1] = records[-1].model_copy(
+        update={"shipped_sparsity": {name: round(share, 4) for name, share in shipped.items()}}
+    )
     variant = "-".join([*(name for name in wanted if name != "qat"), "int8" if int8 else "float32"])
     parent = artifact.load(run.folder / "float32.tflite")
     agreement = tflite.agreement(
@@ -54,3 +60,19 @@ def compress(run: Run, spec: Recipe, splits: Splits) -> Artifact:
     return convert.publish(
         run.folder, variant, data, spec, splits, parameters=parameters, passes=records, parent=parent.sha256
     )
+
+
+def _check_zeros_kept(records: list[PassRecord], shipped: dict[str, float]) -> None:
+    """Raises EdgebigError where a layer has fewer zeros in the .tflite than pruning gave it; rounding adds some."""
+    pruned = [record.model_dump() for record in records if record.name == "prune"]
+    reached = pruned[0]["sparsity_by_layer"] if pruned else {}
+    lost = [
+        f"{name} {share:.1%} became {shipped.get(name, 0.0):.1%}"
+        for name, share in reached.items()
+        if round(shipped.get(name, 0.0), 4) < share
+    ]
+    if lost:
+        raise EdgebigError(
+            f"the .tflite lost zeros that pruning made: {', '.join(lost)}",
+            "please report this; nothing was written",
+        )
