@@ -27,7 +27,6 @@ from edgebig.errors import EdgebigError
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden"
-QUICK = Settings(examples=50, processes=2, rounds=2, samples=2, warmup_s=0.05)
 
 pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert")
 
@@ -45,11 +44,13 @@ def model(folder: Path, name: str = "digits-int8", hashes: bool = True, **change
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measurement]:
-    """A small net against one that is worse and takes many times as long, really measured here."""
+    """A small net against one that is worse and takes many times as long, and a stray file; really measured here."""
     folder = tmp_path_factory.mktemp("measured")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         models = [model(folder / "run", name) for name in ("digits-float32", "digits-slow")]
+        shutil.copyfile(GOLDEN / "digits-int8.tflite", folder / "stray.tflite")
+        models.append(artifact.load(folder / "stray.tflite"))
         settings = Settings(examples=100, processes=3, rounds=4, samples=3, warmup_s=0.1)
         yield bench.bench(models, device.load("local"), settings, None)
 
@@ -99,7 +100,7 @@ def test_what_a_record_says_of_the_session(measured: Measurement) -> None:
 
 
 def test_what_a_record_says_of_a_model(measured: Measurement) -> None:
-    for result in measured.models:
+    for result in measured.models[:2]:
         assert result.sha256 == artifact.load(GOLDEN / Path(result.name).name).sha256
         assert result.predictions is not None
         assert result.accuracy is not None
@@ -128,7 +129,7 @@ def test_accuracy_is_of_the_examples_that_were_asked_for(measured: Measurement) 
 
 
 def test_the_slower_and_worse_model_is_called_so(measured: Measurement) -> None:
-    (comparison,) = measured.comparisons
+    comparison = measured.comparisons[0]
     assert Path(comparison.a).stem == "digits-slow"
     assert Path(comparison.b).stem == "digits-float32"
     assert comparison.verdict == "SLOWER"
@@ -141,7 +142,7 @@ def test_the_slower_and_worse_model_is_called_so(measured: Measurement) -> None:
     assert comparison.mcnemar_p is not None
     assert comparison.mcnemar_p < 1e-6
     slow, small = (
-        stats.latency_summary(result.latency.processes).p50_ns for result in reversed(measured.models)
+        stats.latency_summary(result.latency.processes).p50_ns for result in measured.models[1::-1]
     )
     assert slow / small == pytest.approx(comparison.ratio)
 
@@ -191,16 +192,22 @@ def test_a_model_that_changes_meanwhile_is_refused(tmp_path: Path) -> None:
         bench.bench([Artifact(item.path, item.sha256, None)], device.load("fake"), Settings(), None)
 
 
-def test_a_model_without_a_card_gets_its_latency_alone(tmp_path: Path) -> None:
-    shutil.copyfile(GOLDEN / "digits-int8.tflite", tmp_path / "stray.tflite")
-    stray = artifact.load(tmp_path / "stray.tflite")
-    measurement = bench.bench([stray], device.load("local"), QUICK, None)
-    (result,) = measurement.models
+def test_a_model_without_a_card_gets_its_latency_alone(measured: Measurement) -> None:
+    result, comparison = measured.models[-1], measured.comparisons[-1]
+    assert Path(result.name).stem == Path(comparison.a).stem == "stray"
+    assert comparison.ratio is not None
+    assert comparison.accuracy_points is None
     assert (result.accuracy, result.predictions, result.parity) == (None, None, None)
     assert result.latency.kind == "raw"
     assert result.latency.frames == ()
     assert result.verdict == "PARTIAL"
-    assert measurement.data.model_dump()["leak_check"] == "not possible: no model has a card"
+
+
+def test_without_any_card_no_leak_check_is_claimed(tmp_path: Path) -> None:
+    shutil.copyfile(GOLDEN / "digits-int8.tflite", tmp_path / "stray.tflite")
+    examples, data = bench.test_examples([artifact.load(tmp_path / "stray.tflite")], None, None)
+    assert examples is None
+    assert data["leak_check"] == "not possible: no model has a card"
 
 
 # ---------------------------------------------------------------- wrong answers
@@ -258,7 +265,7 @@ def test_a_fast_wrong_answer_is_a_failure(
 
 
 def test_the_time_of_wrong_answers_is_compared_with_nothing(measured: Measurement) -> None:
-    good, slow = measured.models
+    good, slow, _ = measured.models
     wrong = slow.model_copy(update={"verdict": "WRONG"})
     comparison = bench._compare(wrong, good, None)
     assert (comparison.ratio, comparison.verdict) == (None, None)
@@ -304,6 +311,7 @@ def wait_until(condition: Any, seconds: float = 30.0) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: /proc")
 def test_ctrl_c_ends_it_cleanly(tmp_path: Path) -> None:
     running = start_bench(model(tmp_path).path)

@@ -12,6 +12,7 @@ from rich.text import Text
 from edgebig import stats
 from edgebig.bench import Comparison, Measurement, ModelResult
 
+COLUMNS = 80
 _UNREAL = {
     "fake": "MADE-UP FIGURES of the fake device",
     "emulated": "EMULATED: its times say nothing of the real board",
@@ -26,7 +27,11 @@ def show(measurement: Measurement, console: Console) -> None:
     if measurement.provenance in _UNREAL:
         console.print(Text(_UNREAL[measurement.provenance], "bold red"))
     console.print(Text(_title(measurement), "bold"))
-    console.print(_table(measurement))
+    table = _table(measurement)
+    # In a narrower window the terminal folds the lines; a figure with its end cut off would be another figure.
+    width, console.width = console.width, max(console.width, COLUMNS)
+    console.print(table)
+    console.width = width
     for line in notes(measurement):
         console.print(Text(line), soft_wrap=not console.is_terminal)
 
@@ -40,7 +45,7 @@ def _title(measurement: Measurement) -> str:
 
 def _table(measurement: Measurement) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
-    table.add_column("model", overflow="fold", min_width=12)
+    table.add_column("model", overflow="fold", min_width=10)
     for heading in (
         "size\ndeflated",
         "accuracy\n95 %",
@@ -67,9 +72,9 @@ def _names(measurement: Measurement) -> dict[str, str]:
 
 def _figures(model: ModelResult) -> list[str]:
     accuracy = model.accuracy
-    deflated = f"{model.deflated_bytes / 1000:.1f} kB" if model.deflated_bytes else "-"
+    deflated = _size(model.deflated_bytes) if model.deflated_bytes else "-"
     cells = [
-        f"{model.size_bytes / 1000:.1f} kB\n{deflated}",
+        f"{_size(model.size_bytes)}\n{deflated}",
         f"{accuracy.value:.2%}\n{100 * accuracy.low:.2f} .. {100 * accuracy.high:.2f}" if accuracy else "-",
     ]
     # A fast wrong answer is a failure: no time stands beside it.
@@ -78,12 +83,17 @@ def _figures(model: ModelResult) -> list[str]:
     if model.latency.kind == "none":
         return [*cells, "-", "-", "-"]
     invoke = stats.latency_summary(model.latency.processes)
+    unit, unit_ns = _unit(invoke.p50_ns)
     interval = invoke.p50_interval_ns
-    between = f"{_us(interval[0])} .. {_us(interval[1])}" if interval else "-"
-    return [*cells, *_frame_cells(model), f"{_us(invoke.p50_ns)} us\n{between}"]
+    between = " .. ".join(_figure(end_ns / unit_ns) for end_ns in interval) if interval else "-"
+    return [
+        *cells,
+        *_frame_cells(model, unit, unit_ns),
+        f"{_figure(invoke.p50_ns / unit_ns)} {unit}\n{between}",
+    ]
 
 
-def _frame_cells(model: ModelResult) -> list[str]:
+def _frame_cells(model: ModelResult, unit: str, unit_ns: float) -> list[str]:
     frames = model.latency.frames
     if not frames:
         return ["-", "-"]
@@ -91,13 +101,22 @@ def _frame_cells(model: ModelResult) -> list[str]:
     parts = [
         stats.latency_summary([[frame[part] for frame in process] for process in frames]) for part in range(3)
     ]
-    pre, invoke, post = (_us(part.p50_ns) for part in parts)
-    return [f"{_us(whole.p50_ns)} us\n{_us(whole.p90_ns)} us", f"{pre} + {invoke}\n+ {post} us"]
+    p50, p90 = _figure(whole.p50_ns / unit_ns), _figure(whole.p90_ns / unit_ns)
+    pre, invoke, post = (_figure(part.p50_ns / unit_ns) for part in parts)
+    return [f"{p50} {unit}\n{p90} {unit}", f"{pre} + {invoke}\n+ {post} {unit}"]
 
 
-def _us(time_ns: float) -> str:
-    """Microseconds with three digits that mean something."""
-    return f"{time_ns / 1e3:.1f}" if time_ns < 1e6 else f"{time_ns / 1e3:,.0f}"
+def _unit(time_ns: float) -> tuple[str, float]:
+    """The unit of a model's times and its ns, so that none takes more than five digits."""
+    return ("us", 1e3) if time_ns < 1e7 else ("ms", 1e6) if time_ns < 1e10 else ("s", 1e9)
+
+
+def _figure(value: float) -> str:
+    return f"{value:.1f}" if value < 999.95 else f"{value:,.0f}"
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / 1e3:.1f} kB" if size_bytes < 1e7 else f"{size_bytes / 1e6:.1f} MB"
 
 
 def notes(measurement: Measurement) -> list[str]:

@@ -72,17 +72,55 @@ def shown(record: Measurement, encoding: str = "utf-8", **console: Any) -> str:
 
 def rows(text: str) -> str:
     """The table itself, without the notes below it."""
-    return text.partition("\naccuracy on")[0]
+    return text.partition("\naccuracy")[0]
 
 
 def test_long_names_fit_in_80_columns_and_no_figure_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = shown(measurement(model(LONG, 987_654_321), model("runs/b/float32.tflite")))
-    assert max(len(line) for line in rows(text).splitlines()) <= 80
-    assert "…" not in text
-    for figure in ("1234.6 kB", "1111.1 kB", "100.00%", "99.96 .. 100.00", "987,669 us"):
+    text = shown(measurement(model(LONG, 9_876_543), model("runs/b/float32.tflite")))
+    assert max(len(line.rstrip()) for line in rows(text).splitlines()) <= 80
+    for figure in (
+        "1234.6 kB",
+        "1111.1 kB",
+        "100.00%",
+        "99.96 .. 100.00",
+        "9,892 us",
+        "9.0 + 9,879",
+        "+ 4.0 us",
+    ):
         assert figure in text, figure
+    assert re.search(r" 9,879 us *\n.* 9,877 \.\. 9,881 *\n", text)
     folded = "".join(line.split("  ")[0].strip() for line in rows(text).splitlines())
     assert "slim-distil-prune-cluster-int8-of-the-second-attempt" in folded
+
+
+def test_a_narrow_window_cuts_no_figure() -> None:
+    record = measurement(model(LONG, 9_876_543), model("runs/b/float32.tflite"))
+    lines = shown(record).splitlines()[1:]
+    assert shown(record, width=40).splitlines()[-len(lines) :] == lines
+
+
+@pytest.mark.parametrize(
+    ("invoke_ns", "p50", "interval"),
+    [
+        (15_000, "17.0 us", "15.2 .. 19.1"),
+        (999_999, "1,002 us", "1,000 .. 1,004"),
+        (98_765_432, "98.8 ms", "98.8 .. 98.8"),
+        (9_876_543_210, "9,877 ms", "9,877 .. 9,877"),
+        (98_765_432_100, "98.8 s", "98.8 .. 98.8"),
+    ],
+)
+def test_times_have_the_unit_that_keeps_them_short(invoke_ns: int, p50: str, interval: str) -> None:
+    text = rows(shown(measurement(model("m.tflite", invoke_ns))))
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
+    *_, first, second = text.splitlines()
+    assert first.rstrip().endswith(f" {p50}")
+    assert second.rstrip().endswith(f" {interval}")
+
+
+def test_sizes_stay_short() -> None:
+    text = shown(measurement(model("m.tflite", size_bytes=123_456_789, deflated_bytes=9_999_949)))
+    assert "123.5 MB" in text
+    assert "9999.9 kB" in text
 
 
 def test_models_of_one_name_are_told_apart() -> None:
