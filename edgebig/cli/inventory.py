@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -107,7 +108,10 @@ def remove_run(
 
     folder = runs.locate(run)
     if not yes:
-        typer.confirm(f"delete {options.printable(str(folder))} and everything in it?", abort=True, err=True)
+        # Not typer.confirm: it makes Ctrl-C a no, and the exit code 1.
+        options.echo(f"delete {folder} and everything in it? [y/N]", err=True)
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            raise EdgebigError(f"{folder}: kept", "answer y, or give --yes")
     runs.remove(folder)
     options.echo(f"{folder}: deleted")
 

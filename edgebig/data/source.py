@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import hashlib
 import http.client
+import io
 import math
 import os
+import re
 import struct
 import time
 import urllib.request
@@ -15,7 +17,6 @@ import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +42,9 @@ _DOWNLOAD_DEADLINE_S = 1800.0
 _CHUNK_BYTES = 1 << 16
 # MNIST's largest part has 47 MB, its npz 11 MB: what says that it has more is broken, or meant to fill the memory.
 _LIMIT_BYTES = 1 << 27
+_NPY_HEAD = re.compile(
+    rb"\{'descr': '\|u1', 'fortran_order': False, 'shape': \(((?:\d+, ?){1,4}\d*)\), \} *\n"
+)
 
 
 @dataclass(frozen=True)
@@ -198,14 +202,13 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
     try:
         with path.open("rb") as file:
             packed = file.read(2) == b"\x1f\x8b"
-        opened: IO[bytes] = gzip.open(path) if packed else path.open("rb")  # type: ignore[assignment]  # as good
-        with opened as stream:
+        with gzip.open(path) if packed else path.open("rb") as stream:
             return _read_idx(stream, path, mend)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise EdgebigError(f"{path}: a broken gzip file ({error})", mend) from error
 
 
-def _read_idx(file: IO[bytes], path: Path, mend: str) -> npt.NDArray[np.uint8]:
+def _read_idx(file: io.BufferedIOBase, path: Path, mend: str) -> npt.NDArray[np.uint8]:
     magic = file.read(4)
     axes = magic[3] if len(magic) == 4 else 0
     sizes = file.read(4 * axes)
@@ -243,15 +246,16 @@ def _from_npz(path: Path) -> tuple[Examples, Examples]:
 def _read_npy(archive: zipfile.ZipFile, name: str) -> npt.NDArray[np.uint8]:
     """A member of an npz file. Raises ValueError where it is not an array of bytes in C order, whole, within bounds."""
     with archive.open(name) as file:
-        if np.lib.format.read_magic(file) != (1, 0):
-            raise ValueError(f"{name} is of another npy version")
-        shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(file)
-        if dtype != np.uint8 or fortran_order:
+        # np.load would evaluate the header as Python, and allocate whatever it says.
+        magic = file.read(10)
+        head = file.read(int.from_bytes(magic[8:], "little"))
+        found = _NPY_HEAD.fullmatch(head)
+        if magic[:8] != b"\x93NUMPY\x01\x00" or found is None:
             raise ValueError(f"{name} is not an array of bytes in C order")
+        shape = tuple(int(size) for size in found[1].split(b",") if size.strip())
         expected = math.prod(shape)
-        if min(shape, default=0) < 1 or expected > _LIMIT_BYTES:
-            raise ValueError(f"{name} is {shape}")
-        # np.load would take the header's word and allocate it all.
+        if expected > _LIMIT_BYTES:
+            raise ValueError(f"{name} has {expected:,} bytes")
         data = file.read(expected + 1)
         if len(data) != expected:
             raise ValueError(f"{name} is not whole")
