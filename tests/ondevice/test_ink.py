@@ -20,13 +20,13 @@ def difference(a: Digit, b: Digit) -> float:
     return float(np.abs(a.image_u8.astype(int) - b.image_u8).mean())
 
 
-@pytest.mark.parametrize("value", [0, 1, 90, 255])
-@pytest.mark.parametrize("shape", [(1, 1), (28, 28), (3, 700), (240, 320)])
-def test_a_blank_picture_has_no_digits(value: int, shape: tuple[int, int]) -> None:
-    assert find_digits(np.full(shape, value, np.uint8)) == []
+@pytest.mark.parametrize("shape", [(1, 1), (28, 28), (3, 700), (120, 160)])
+def test_a_blank_picture_has_no_digits(shape: tuple[int, int]) -> None:
+    for value in (0, 1, 90, 255):
+        assert find_digits(np.full(shape, value, np.uint8)) == [], value
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_blank_paper_in_uneven_light_has_no_digits(
     sample_picture: Callable[..., Image.Image], seed: int
 ) -> None:
@@ -35,7 +35,7 @@ def test_blank_paper_in_uneven_light_has_no_digits(
 
 
 @given(name=st.sampled_from("147"), pen=st.integers(2, 14), height=st.integers(60, 150))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_polarity_makes_no_difference(draw: Callable[..., Bytes], name: str, pen: int, height: int) -> None:
     grey = draw([(name, 90, 40, height)], pen=pen)
     (dark,) = find_digits(grey)

@@ -30,7 +30,7 @@ def test_any_picture_gives_boxes_inside_it_and_model_inputs(grey: Bytes) -> None
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(30, 200), st.integers(30, 200), st.integers(0, 3))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_noise_of_any_size_does_no_harm(seed: int, width: int, height: int, coarse: int) -> None:
     rng = np.random.default_rng(seed)
     noise = rng.integers(0, 256, (height >> coarse or 1, width >> coarse or 1), np.uint8)
@@ -42,7 +42,7 @@ def test_noise_of_any_size_does_no_harm(seed: int, width: int, height: int, coar
 
 
 @given(index=st.integers(0, 999), inverted=st.booleans())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_a_picture_in_mnist_form_is_kept(mnist: Bytes, index: int, inverted: bool) -> None:
     image = mnist[index]
     (digit,) = find_digits(255 - image if inverted else image)
@@ -50,7 +50,7 @@ def test_a_picture_in_mnist_form_is_kept(mnist: Bytes, index: int, inverted: boo
 
 
 def test_an_enlarged_mnist_picture_comes_back_nearly_as_it_was(mnist: Bytes) -> None:
-    for index in range(10):
+    for index in range(6):
         image = mnist[index]
         large = np.array(Image.fromarray(image).resize((224, 224), Image.Resampling.BICUBIC))
         (digit,) = find_digits(large)
@@ -59,7 +59,7 @@ def test_an_enlarged_mnist_picture_comes_back_nearly_as_it_was(mnist: Bytes) -> 
 
 
 @given(name=st.sampled_from("147"), dx=st.integers(-60, 60), dy=st.integers(-25, 25))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_a_shift_moves_the_box_and_keeps_the_digit(
     draw: Callable[..., Bytes], name: str, dx: int, dy: int
 ) -> None:
@@ -70,7 +70,7 @@ def test_a_shift_moves_the_box_and_keeps_the_digit(
     assert np.abs(here.image_u8.astype(int) - there.image_u8).mean() < 4
 
 
-@pytest.mark.parametrize("scale", [1, 2, 6, 12])
+@pytest.mark.parametrize("scale", [1, 5, 12])  # shrunk by 1, 2 and 3; the last is 3840x2880
 def test_boxes_are_those_of_the_ink_at_every_size(draw: Callable[..., Bytes], scale: int) -> None:
     grey = draw([("7", 60 * scale, 50 * scale, 90 * scale)], (320 * scale, 240 * scale), pen=8 * scale)
     ys, xs = np.nonzero(grey < 130)
@@ -80,7 +80,7 @@ def test_boxes_are_those_of_the_ink_at_every_size(draw: Callable[..., Bytes], sc
 
 
 def test_digits_are_as_mnist_was_made(draw: Callable[..., Bytes]) -> None:
-    for pen in (2, 6, 14, 24):
+    for pen in (2, 8, 24):
         for name in "147":
             (digit,) = find_digits(draw([(name, 100, 40, 150)], pen=pen))
             ys, xs = np.nonzero(digit.image_u8)
@@ -109,8 +109,8 @@ def test_what_is_no_grey_picture_is_refused() -> None:
 def test_sample_pictures_give_as_many_digits_as_were_drawn(
     sample_picture: Callable[..., Image.Image], mnist: Bytes
 ) -> None:
-    for seed in range(3):
+    for seed in range(2):
         picture = sample_picture(mnist[seed * 2 : seed * 2 + 2], seed)
         assert picture.size == (640, 480)
         assert len(find_digits(np.array(picture.convert("L")))) == 2
-    assert sample_picture(mnist[4:6], 2).tobytes() == picture.tobytes()
+    assert sample_picture(mnist[2:4], 1).tobytes() == picture.tobytes()
