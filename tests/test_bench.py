@@ -24,6 +24,7 @@ from edgebig.bench import Measurement, Settings
 from edgebig.data import source
 from edgebig.drivers.protocol import Event, Job, Session
 from edgebig.errors import EdgebigError
+from edgebig.ondevice import infer
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden"
@@ -214,47 +215,51 @@ def test_without_any_card_no_leak_check_is_claimed(tmp_path: Path) -> None:
 
 
 class Flipped:
-    """A device that computes fast and wrong: the local one, with its outputs turned round."""
+    """A device that is fast and wrong: the fake one's times, with the real outputs turned round."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self.facts, self.put, self.clean = session.facts, session.put, session.clean
+    def __init__(self, session: Session, path: Path) -> None:
+        self.facts, self.clean = session.facts, session.clean
+        self._session, self._path = session, path
+        self._images = np.empty(0)
+
+    def put(self, blob: Path) -> str:
+        if blob.suffix == ".npy":
+            self._images = np.load(blob)
+        return self._session.put(blob)
 
     def run(self, job: Job, deadline_s: float) -> Iterator[Event]:
         for event in self._session.run(job, deadline_s):
             if event["event"] == "outputs":
-                raw = np.frombuffer(base64.b64decode(event["raw"]), event["dtype"])[::-1]
-                event["raw"] = base64.b64encode(raw.tobytes()).decode()
-                event["labels"] = [9 - label for label in event["labels"]]
+                loaded = infer.Model(str(self._path), job.runtime, job.delegate, job.threads)
+                raw = infer.classify(loaded, self._images, job.models[0].preprocessing or {})[:, ::-1]
+                labels = [int(label) for label in np.argmax(raw, axis=1)]
+                event |= {
+                    "raw": base64.b64encode(raw.tobytes()).decode(),
+                    "dtype": str(raw.dtype),
+                    "labels": labels,
+                }
             yield event
 
 
 class FlippingDriver:
-    def __init__(self, driver: drivers.Driver) -> None:
-        self._driver = driver
+    def __init__(self, driver: drivers.Driver, path: Path) -> None:
+        self._driver, self._path = driver, path
 
     def sessions(self) -> Iterator[contextlib.AbstractContextManager[Session]]:
-        yield self._session()
-
-    @contextlib.contextmanager
-    def _session(self) -> Iterator[Session]:
         with next(iter(self._driver.sessions())) as session:
-            yield Flipped(session)
+            yield contextlib.nullcontext(Flipped(session, self._path))
 
 
 def test_a_fast_wrong_answer_is_a_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    connect = drivers.connect
-    monkeypatch.setattr(
-        drivers,
-        "connect",
-        lambda target: FlippingDriver(connect(target)) if target.name == "local" else connect(target),
-    )
-    path = model(tmp_path).path
-    code = edgebig(
-        "bench", str(path), "--examples", "20", "--processes", "2", "--rounds", "1", "--samples", "2"
-    )
+    connect, path = drivers.connect, model(tmp_path).path
+
+    def connect_wrongly(target: device.Device) -> drivers.Driver:
+        return FlippingDriver(connect(target), path) if target.kind == "fake" else connect(target)
+
+    monkeypatch.setattr(drivers, "connect", connect_wrongly)
+    code = edgebig("bench", str(path), "--device", "fake", "--examples", "20")
     assert code == 3
     shown = capsys.readouterr().out
     assert shown.count("WRONG") == 4  # in the place of three figures, and in the verdict
