@@ -216,10 +216,10 @@ def test_any_bytes_are_an_array_or_one_error(tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> dict[str, np.ndarray]:
-    """A source of 2,000 + 100 made-up pictures that passes for MNIST, by its hashes put in MNIST's place."""
+    """A source of 600 + 100 made-up pictures that passes for MNIST, by its hashes put in MNIST's place."""
     random = np.random.default_rng(0)
     arrays: dict[str, np.ndarray] = {}
-    for part, n in (("train", 2000), ("t10k", 100)):
+    for part, n in (("train", 600), ("t10k", 100)):
         arrays[f"{part}-images"] = random.integers(0, 256, (n, 28, 28), np.uint8)
         arrays[f"{part}-labels"] = np.arange(n, dtype=np.uint8) % 10
     digests = {part: files.sha256_bytes(array.tobytes()) for part, array in arrays.items()}
@@ -263,7 +263,7 @@ def test_a_folder_of_idx_files(
 ) -> None:
     put_idx(tmp_path / "größe here" / below, small, packed=packed, dot=dot)
     splits = load(tmp_path / "größe here")
-    assert (len(splits.train), len(splits.validation), len(splits.test)) == (1900, 100, 100)
+    assert (len(splits.train), len(splits.validation), len(splits.test)) == (500, 100, 100)
 
 
 def test_a_folder_with_an_npz(tmp_path: Path, small: dict[str, np.ndarray]) -> None:
@@ -278,27 +278,27 @@ def test_the_order_of_places(
     own, keras = lookup.cache_dir() / "mnist.npz", users_state / ".keras" / "datasets" / "mnist.npz"
     own.parent.mkdir(parents=True)
     own.write_bytes(npz(small))
-    assert len(load().train) == 1900
+    assert len(load().train) == 500
     keras.parent.mkdir(parents=True)
     keras.write_bytes(b"broken")
     assert problem_of().startswith(f"{keras}: not MNIST as Keras stores it")
     keras_home = tmp_path / "keras"
     monkeypatch.setenv("KERAS_HOME", str(keras_home))
-    assert len(load().train) == 1900
+    assert len(load().train) == 500
     environment = tmp_path / "environment"
     environment.mkdir()
     monkeypatch.setenv("EDGEBIG_DATA", str(environment))
     assert problem_of() == f"EDGEBIG_DATA {environment}: no MNIST there"
     put_idx(environment, small)
-    assert len(load().train) == 1900
+    assert len(load().train) == 500
     assert problem_of(tmp_path) == f"--data {tmp_path}: no MNIST there"
 
 
 def test_validation_may_not_eat_up_train(tmp_path: Path, small: dict[str, np.ndarray]) -> None:
     put_idx(tmp_path, small)
-    assert len(source.load("mnist", validation=1000, folder=tmp_path).train) == 1000
-    with pytest.raises(EdgebigError, match="validation = 1001: over half of the 2000 training digits"):
-        source.load("mnist", validation=1001, folder=tmp_path)
+    assert len(source.load("mnist", validation=300, folder=tmp_path).train) == 300
+    with pytest.raises(EdgebigError, match="validation = 301: over half of the 600 training digits"):
+        source.load("mnist", validation=301, folder=tmp_path)
 
 
 def test_data_that_is_no_folder(tmp_path: Path) -> None:
@@ -325,13 +325,13 @@ def test_labels_out_of_range(tmp_path: Path, small: dict[str, np.ndarray]) -> No
 
 def test_fewer_labels_than_pictures(tmp_path: Path, small: dict[str, np.ndarray]) -> None:
     put_idx(tmp_path, {**small, "train-labels": small["train-labels"][:-1]})
-    assert "train has pictures (2000, 28, 28) and labels (1999,)" in problem_of(tmp_path)
+    assert "train has pictures (600, 28, 28) and labels (599,)" in problem_of(tmp_path)
 
 
 def test_labels_in_the_place_of_pictures(tmp_path: Path, small: dict[str, np.ndarray]) -> None:
     put_idx(tmp_path, small)
     shutil.copy(tmp_path / "train-labels-idx1-ubyte.gz", tmp_path / "train-images-idx3-ubyte.gz")
-    assert "train has pictures (2000,)" in problem_of(tmp_path)
+    assert "train has pictures (600,)" in problem_of(tmp_path)
 
 
 def test_pictures_that_are_not_mnist_s(tmp_path: Path, small: dict[str, np.ndarray]) -> None:
@@ -467,11 +467,11 @@ def test_a_download_is_kept(
     data = download("")
     with serving(lambda request: send(request, data, len(data) if tells_length else None)) as url:
         download(url)
-        assert len(load().train) == 1900
+        assert len(load().train) == 500
     assert capsys.readouterr().err == f"MNIST is not here; fetching it from {url}\n"
     assert (lookup.cache_dir() / "mnist.npz").read_bytes() == data
     assert [path.name for path in lookup.cache_dir().iterdir()] == ["mnist.npz"]
-    assert len(load().train) == 1900  # the server is gone
+    assert len(load().train) == 500  # the server is gone
 
 
 def test_other_bytes_are_not_kept(download: Callable[[str], bytes]) -> None:
