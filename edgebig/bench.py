@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import json
 import tempfile
-import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,112 +12,20 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ConfigDict
 
-from edgebig import artifact, device, drivers, files, stats
+from edgebig import artifact, device, drivers, stats
 from edgebig.artifact import Artifact
 from edgebig.check import tflite
-from edgebig.check.tflite import Parity
 from edgebig.data import source
 from edgebig.data.source import Examples
 from edgebig.device import Device
-from edgebig.drivers.protocol import Event, Job, JobModel, Provenance, Session
+from edgebig.drivers.protocol import Event, Job, JobModel, Session
 from edgebig.errors import DeviceError, EdgebigError
+from edgebig.measurement import Accuracy, Comparison, Delegate, Latency, Measurement, ModelResult, Open
 from edgebig.progress import track
-from edgebig.recipe import Spec
 
-MEASUREMENT_SCHEMA = 1
 # Outputs are held against the reference kernels on so many examples; more would take longer than the bench itself.
 PARITY_EXAMPLES = 500
-
-
-class Open(Spec):
-    """A part of the record whose keys differ from device to device."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-
-class Latency(Spec):
-    """Times in ns. `processes`: for each fresh process its samples of one invoke. `frames`: for each process its whole
-    frames as [pre-processing, inference, post-processing]; empty where no pictures were sent.
-    """
-
-    kind: Literal["raw", "summary", "none"]
-    batch: tuple[int, ...] = ()
-    settled: tuple[bool, ...] = ()
-    init: tuple[int, ...] = ()
-    first: tuple[int, ...] = ()
-    processes: tuple[tuple[int, ...], ...] = ()
-    frames: tuple[tuple[tuple[int, int, int], ...], ...] = ()
-
-
-class Delegate(Spec):
-    """What was asked for and what was done: `nodes` of `of` in `partitions`; `left` stayed out."""
-
-    asked: str
-    actual: str
-    nodes: int
-    of: int
-    partitions: int
-    left: tuple[str, ...]
-
-
-class Accuracy(Spec):
-    """On the device, with the 95 % Wilson interval."""
-
-    correct: int
-    n: int
-    value: float
-    low: float
-    high: float
-
-
-class ModelResult(Spec):
-    """One model on the device."""
-
-    name: str
-    sha256: str
-    size_bytes: int
-    deflated_bytes: int | None
-    io: str | None
-    latency: Latency
-    peak_memory_kb: int | None
-    energy: str
-    delegate: Delegate
-    predictions: tuple[int, ...] | None
-    accuracy: Accuracy | None
-    parity: Parity | None
-    verdict: Literal["OK", "WRONG", "PARTIAL"]
-    cause: str
-
-
-class Comparison(Spec):
-    """Model a against the first one, b, measured in turns: the ratio of the p50s, and accuracy on the same examples."""
-
-    a: str
-    b: str
-    ratio: float | None
-    low: float | None
-    high: float | None
-    verdict: Literal["FASTER", "SLOWER", "INCONCLUSIVE"] | None
-    accuracy_points: float | None
-    accuracy_low: float | None
-    accuracy_high: float | None
-    mcnemar_p: float | None
-
-
-class Measurement(Spec):
-    """One bench session."""
-
-    schema_: int = MEASUREMENT_SCHEMA
-    provenance: Provenance
-    device: Open
-    machine: Open
-    conditions: tuple[Open, ...]
-    settings: Open
-    data: Open
-    models: tuple[ModelResult, ...]
-    comparisons: tuple[Comparison, ...]
 
 
 @dataclass(frozen=True)
@@ -403,7 +309,9 @@ def _accuracy(labels: Sequence[int], examples: Examples) -> Accuracy:
     return Accuracy(**vars(interval))
 
 
-def _verdict(parity: Parity | None, delegate: Delegate) -> tuple[Literal["OK", "WRONG", "PARTIAL"], str]:
+def _verdict(
+    parity: tflite.Parity | None, delegate: Delegate
+) -> tuple[Literal["OK", "WRONG", "PARTIAL"], str]:
     if parity is not None and not parity.holds:
         return "WRONG", (
             f"outputs differ from the reference kernels by up to {parity.largest_difference:g} {parity.unit} "
@@ -436,21 +344,3 @@ def _compare(a: ModelResult, b: ModelResult, examples: Examples | None) -> Compa
         accuracy_high=points.high if points else None,
         mcnemar_p=paired.p_value if paired else None,
     )
-
-
-def save(measurement: Measurement, folder: Path, path: Path | None) -> Path:
-    """Writes the record to `path`, or to a new file in bench/ under `folder`; returns where it is."""
-    if path is None:
-        stem = f"{measurement.device.model_dump()['name']}-{time.strftime('%Y%m%d-%H%M%S')}"
-        taken = [
-            folder / "bench" / f"{stem}{suffix}.json" for suffix in ("", *(f"-{n}" for n in range(2, 100)))
-        ]
-        path = next(candidate for candidate in taken if not candidate.exists())
-    files.write_text(path, json.dumps(artifact.dump_record(measurement), separators=(",", ":")) + "\n")
-    return path
-
-
-def load(path: Path) -> Measurement:
-    """A Measurement from its file. Raises EdgebigError where it is damaged or of another schema."""
-    record: Measurement = artifact.read_record(path, Measurement, MEASUREMENT_SCHEMA, "measurement")
-    return record

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -49,6 +50,19 @@ def replacing(path: Path) -> Iterator[Path]:
         # A full disk is told without a name, and the temporary name tells a user nothing.
         if error.filename is None or Path(error.filename).name.startswith(prefix):
             error.filename, error.filename2 = str(path), None
+        raise
+
+
+def check_writable(path: Path) -> None:
+    """Raises OSError, which names `path`, where a file could not be written there."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    there = next(folder for folder in path.absolute().parents if folder.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        error.filename = str(path)
         raise
 
 

@@ -57,8 +57,11 @@ ROOMS: dict[str, set[str]] = {
     "drivers": {"device", "lookup"},
     "drivers.browser": {"device", "drivers", "phone"},
     "predict": {"artifact", "device", "drivers", "lookup"},
-    "bench": {"device", "drivers", "drivers.browser", "data.source", "artifact", "stats", "check.tflite"},
-    "report": {"bench", "stats"},
+    "measurement": {"artifact", "stats", "check.tflite", "drivers"},
+    "bench": {
+        "device", "drivers", "drivers.browser", "data.source", "artifact", "stats", "check.tflite", "measurement",
+    },
+    "report": {"measurement", "stats"},
     "search": {"train", "compress", "bench", "report"},
     "doctor": {"lookup", "device"},
     "zoo": set(),

@@ -18,12 +18,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgebig import artifact, bench, cli, device, drivers, stats
+from edgebig import artifact, bench, cli, device, drivers, measurement, stats
 from edgebig.artifact import Artifact
-from edgebig.bench import Measurement, Settings
+from edgebig.bench import Settings
 from edgebig.data import source
 from edgebig.drivers.protocol import Event, Job, Session
 from edgebig.errors import EdgebigError
+from edgebig.measurement import Measurement
 from edgebig.ondevice import infer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -60,16 +61,32 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measurement]:
 
 
 def test_the_record_goes_through_json_and_back(measured: Measurement, tmp_path: Path) -> None:
-    path = bench.save(measured, tmp_path, None)
+    path = measurement.reserve("local", tmp_path, None)
+    measurement.save(measured, path)
     assert path.parent == tmp_path / "bench"
     assert next(iter(json.loads(path.read_text()))) == "schema"
-    assert bench.load(path) == measured
+    assert measurement.load(path) == measured
 
 
 def test_two_records_of_one_second_do_not_take_each_others_place(
     measured: Measurement, tmp_path: Path
 ) -> None:
-    assert len({bench.save(measured, tmp_path, None) for _ in range(3)}) == 3
+    paths = set()
+    for _ in range(3):
+        paths.add(measurement.reserve("local", tmp_path, None))
+        for path in paths:
+            measurement.save(measured, path)
+    assert len(paths) == 3
+
+
+def test_the_record_sums_up_its_own_samples(measured: Measurement) -> None:
+    for model in measured.models:
+        latency = model.latency
+        assert latency.summary["invoke"].p50_ns == stats.latency_summary(latency.processes).p50_ns
+        if latency.frames:
+            pre = [[frame[0] for frame in process] for process in latency.frames]
+            assert latency.summary["pre"].p90_ns == stats.latency_summary(pre).p90_ns
+            assert set(latency.summary) == {"invoke", "frame", "pre", "inference", "post"}
 
 
 def test_a_record_of_another_schema_is_refused_by_name(measured: Measurement, tmp_path: Path) -> None:
@@ -77,13 +94,13 @@ def test_a_record_of_another_schema_is_refused_by_name(measured: Measurement, tm
     values = artifact.dump_record(measured)
     path.write_text(json.dumps({**values, "schema": 99}))
     with pytest.raises(EdgebigError, match="a measurement of schema 99, this edgebig reads schema 1"):
-        bench.load(path)
+        measurement.load(path)
     path.write_text(json.dumps(values)[:-100])
     with pytest.raises(EdgebigError, match="not JSON"):
-        bench.load(path)
+        measurement.load(path)
     path.write_text(json.dumps({**values, "models": 3}))
     with pytest.raises(EdgebigError, match="models"):
-        bench.load(path)
+        measurement.load(path)
 
 
 def test_what_a_record_says_of_the_session(measured: Measurement) -> None:
@@ -266,7 +283,7 @@ def test_a_fast_wrong_answer_is_a_failure(
     assert "outputs differ from the reference kernels by up to" in shown
     assert " us" not in shown
     (record,) = (tmp_path / "bench").glob("*.json")
-    assert bench.load(record).models[0].verdict == "WRONG"
+    assert measurement.load(record).models[0].verdict == "WRONG"
 
 
 def test_the_time_of_wrong_answers_is_compared_with_nothing(measured: Measurement) -> None:
@@ -346,10 +363,10 @@ def test_kill_9_at_any_moment_leaves_no_half_and_no_lock(tmp_path: Path) -> None
     before = set((tmp_path / "bench").glob("*")) if (tmp_path / "bench").exists() else set()
     for record in before:
         if not record.name.startswith("."):
-            bench.load(record)
+            measurement.load(record)
     running = start_bench(path)
     _, err = running.communicate(timeout=120)
     assert running.returncode == 0, err
     assert "waiting" not in err
     (record,) = set((tmp_path / "bench").glob("*.json")) - before
-    bench.load(record)
+    measurement.load(record)

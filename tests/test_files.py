@@ -223,3 +223,14 @@ def test_a_read_only_folder(tmp_path: Path) -> None:
 def test_the_commonest_refusals_are_answered() -> None:
     assert {errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EEXIST} <= set(cli._MACHINE_SAYS_NO)
     assert all(cli._MACHINE_SAYS_NO.values())
+
+
+def test_a_place_is_tried_before_anything_is_made_for_it(tmp_path: Path) -> None:
+    files.check_writable(tmp_path / "a" / "b" / "record.json")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(IsADirectoryError, match="folder"):
+        files.check_writable(tmp_path / "folder")
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError):
+        files.check_writable(tmp_path / "file" / "record.json")

@@ -44,13 +44,15 @@ def bench(
     from edgebig import artifact, runs
     from edgebig import bench as benching
     from edgebig import device as devices
+    from edgebig import measurement as measurements
     from edgebig.progress import say
 
     target = devices.load(device)
     artifacts = [artifact.load(runs.resolve_model(model)) for model in models or (None,)]
     settings = benching.Settings(examples, processes, rounds, samples, deadline_s=deadline)
+    path = measurements.reserve(target.name, artifacts[0].path.parent, out)
     measurement = benching.bench(artifacts, target, settings, data)
-    path = benching.save(measurement, artifacts[0].path.parent, out)
+    measurements.save(measurement, path)
     if json:
         options.print_json(artifact.dump_record(measurement))
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from pathlib import Path
 
 from rich import box
@@ -9,8 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from edgebig import stats
-from edgebig.bench import Comparison, Measurement, ModelResult
+from edgebig.measurement import FRAME_PARTS, Comparison, Measurement, ModelResult
 
 COLUMNS = 80
 _UNREAL = {
@@ -82,7 +82,7 @@ def _figures(model: ModelResult) -> list[str]:
         return [*cells, "WRONG", "WRONG", "WRONG"]
     if model.latency.kind == "none":
         return [*cells, "-", "-", "-"]
-    invoke = stats.latency_summary(model.latency.processes)
+    invoke = model.latency.summary["invoke"]
     unit, unit_ns = _unit(invoke.p50_ns)
     interval = invoke.p50_interval_ns
     between = " .. ".join(_figure(end_ns / unit_ns) for end_ns in interval) if interval else "-"
@@ -94,15 +94,12 @@ def _figures(model: ModelResult) -> list[str]:
 
 
 def _frame_cells(model: ModelResult, unit: str, unit_ns: float) -> list[str]:
-    frames = model.latency.frames
-    if not frames:
+    summary = model.latency.summary
+    if "frame" not in summary:
         return ["-", "-"]
-    whole = stats.latency_summary([[sum(frame) for frame in process] for process in frames])
-    parts = [
-        stats.latency_summary([[frame[part] for frame in process] for process in frames]) for part in range(3)
-    ]
+    whole = summary["frame"]
     p50, p90 = _figure(whole.p50_ns / unit_ns), _figure(whole.p90_ns / unit_ns)
-    pre, invoke, post = (_figure(part.p50_ns / unit_ns) for part in parts)
+    pre, invoke, post = (_figure(summary[part].p50_ns / unit_ns) for part in FRAME_PARTS)
     return [f"{p50} {unit}\n{p90} {unit}", f"{pre} + {invoke}\n+ {post} {unit}"]
 
 
@@ -136,12 +133,28 @@ def notes(measurement: Measurement) -> list[str]:
                 f"{name}: outputs within {parity.largest_difference:.2g} {parity.unit} of the reference kernels "
                 f"on {parity.n} examples, {parity.labels_differ} labels differ"
             )
+        if model.verdict != "WRONG" and "invoke" in model.latency.summary:
+            lines.append(f"{name}: {_start(model)}")
         if unsettled := sum(not settled for settled in model.latency.settled):
             lines.append(f"{name}: the warm-up did not settle in {unsettled} of its processes")
     leak_check = str(measurement.data.model_dump()["leak_check"])
     if "not possible" in leak_check and any(model.accuracy for model in measurement.models):
         lines.append(f"leak check {leak_check}")
     return lines
+
+
+def _start(model: ModelResult) -> str:
+    """What the table has no room for: how it starts, and how its times end."""
+    latency, invoke = model.latency, model.latency.summary["invoke"]
+    init, first = (statistics.median(times_ns) for times_ns in (latency.init, latency.first))
+    tail = f", p99 {_time(invoke.p99_ns)}" if invoke.p99_ns else ""
+    memory = f"; peak memory {model.peak_memory_kb / 1000:.0f} MB" if model.peak_memory_kb else ""
+    return f"init {_time(init)}, first invoke {_time(first)}, invoke p90 {_time(invoke.p90_ns)}{tail}{memory}"
+
+
+def _time(time_ns: float) -> str:
+    unit, unit_ns = _unit(time_ns)
+    return f"{_figure(time_ns / unit_ns)} {unit}"
 
 
 def _how(measurement: Measurement) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from edgebig.bench import Accuracy, Comparison, Delegate, Latency, Measurement, ModelResult, Open
 from edgebig.check.tflite import Parity
+from edgebig.measurement import Accuracy, Comparison, Delegate, Latency, Measurement, ModelResult, Open
 from edgebig.report import table
 
 LONG = "runs/a-recipe-with-a-long-name-20261124-215826/slim-distil-prune-cluster-int8-of-the-second-attempt.tflite"
@@ -164,7 +164,7 @@ def test_what_is_not_real_is_stamped_on_top(provenance: str) -> None:
 
 def test_markup_in_a_name_is_a_name() -> None:
     text = shown(measurement(model("[bold]x.tflite"), model("[link=a]y.tflite")))
-    assert text.count("[bold]x") == 3
+    assert text.count("[bold]x") == 4
     assert "[link=a]y against" in text
 
 

@@ -1,0 +1,164 @@
+"""The record of one bench session, and its file."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field, model_validator
+
+from edgebig import artifact, files, stats
+from edgebig.check.tflite import Parity
+from edgebig.drivers.protocol import Provenance
+from edgebig.recipe import Spec
+
+MEASUREMENT_SCHEMA = 1
+FRAME_PARTS = ("pre", "inference", "post")
+
+
+class Open(Spec):
+    """A part of the record whose keys differ from device to device."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class Summary(Spec):
+    """Over `n` samples in `processes` processes, in ns; p99 only from 1,000 samples, intervals of 95 %."""
+
+    n: int
+    processes: int
+    min_ns: float
+    p50_ns: float
+    p90_ns: float
+    p99_ns: float | None
+    p50_interval_ns: tuple[float, float] | None
+    p90_interval_ns: tuple[float, float] | None
+
+
+class Latency(Spec):
+    """Times in ns. `processes`: for each fresh process its samples of one invoke, each the mean over a `batch`.
+
+    `frames`: for each process its whole frames as [pre-processing, inference, post-processing]; empty where no pictures
+    were sent. `init` loads and allocates, `first` is the first invoke, once a process. `summary` has "invoke", and
+    where there are frames "frame" and its parts "pre", "inference", "post"; it is worked out where it is not given.
+    """
+
+    kind: Literal["raw", "summary", "none"]
+    batch: tuple[int, ...] = ()
+    settled: tuple[bool, ...] = ()
+    init: tuple[int, ...] = ()
+    first: tuple[int, ...] = ()
+    processes: tuple[tuple[int, ...], ...] = ()
+    frames: tuple[tuple[tuple[int, int, int], ...], ...] = ()
+    summary: dict[str, Summary] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _summarised(cls, values: dict[str, Any]) -> dict[str, Any]:
+        if values.get("processes") and not values.get("summary"):
+            return {**values, "summary": _summaries(values["processes"], values.get("frames") or ())}
+        return values
+
+
+class Delegate(Spec):
+    """What was asked for and what was done: `nodes` of `of` in `partitions`; `left` stayed out."""
+
+    asked: str
+    actual: str
+    nodes: int
+    of: int
+    partitions: int
+    left: tuple[str, ...]
+
+
+class Accuracy(Spec):
+    """On the device, with the 95 % Wilson interval."""
+
+    correct: int
+    n: int
+    value: float
+    low: float
+    high: float
+
+
+class ModelResult(Spec):
+    """One model on the device."""
+
+    name: str
+    sha256: str
+    size_bytes: int
+    deflated_bytes: int | None
+    io: str | None
+    latency: Latency
+    peak_memory_kb: int | None
+    energy: str
+    delegate: Delegate
+    predictions: tuple[int, ...] | None
+    accuracy: Accuracy | None
+    parity: Parity | None
+    verdict: Literal["OK", "WRONG", "PARTIAL"]
+    cause: str
+
+
+class Comparison(Spec):
+    """Model a against the first one, b, measured in turns: the ratio of the p50s, and accuracy on the same examples."""
+
+    a: str
+    b: str
+    ratio: float | None
+    low: float | None
+    high: float | None
+    verdict: Literal["FASTER", "SLOWER", "INCONCLUSIVE"] | None
+    accuracy_points: float | None
+    accuracy_low: float | None
+    accuracy_high: float | None
+    mcnemar_p: float | None
+
+
+class Measurement(Spec):
+    """One bench session."""
+
+    schema_: int = MEASUREMENT_SCHEMA
+    provenance: Provenance
+    device: Open
+    machine: Open
+    conditions: tuple[Open, ...]
+    settings: Open
+    data: Open
+    models: tuple[ModelResult, ...]
+    comparisons: tuple[Comparison, ...]
+
+
+def _summaries(processes: Sequence[Any], frames: Sequence[Any]) -> dict[str, Any]:
+    times = {"invoke": processes}
+    if frames:
+        times["frame"] = [[sum(frame) for frame in process] for process in frames]
+        for index, part in enumerate(FRAME_PARTS):
+            times[part] = [[frame[index] for frame in process] for process in frames]
+    return {name: vars(stats.latency_summary(samples)) for name, samples in times.items()}
+
+
+def reserve(device: str, folder: Path, path: Path | None) -> Path:
+    """Where a record will be written: `path`, or a new file in bench/ under `folder`.
+
+    Raises OSError where that cannot be written to, before minutes of measuring are spent.
+    """
+    if path is None:
+        stem = f"{device}-{time.strftime('%Y%m%d-%H%M%S')}"
+        taken = [folder / "bench" / f"{stem}{end}.json" for end in ("", *(f"-{n}" for n in range(2, 100)))]
+        path = next(candidate for candidate in taken if not candidate.exists())
+    files.check_writable(path)
+    return path
+
+
+def save(measurement: Measurement, path: Path) -> None:
+    files.write_text(path, json.dumps(artifact.dump_record(measurement), separators=(",", ":")) + "\n")
+
+
+def load(path: Path) -> Measurement:
+    """A Measurement from its file. Raises EdgebigError where it is damaged or of another schema."""
+    record: Measurement = artifact.read_record(path, Measurement, MEASUREMENT_SCHEMA, "measurement")
+    return record
