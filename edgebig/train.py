@@ -262,9 +262,10 @@ class _Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no t
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         progress = self.progress
-        # The loss of a step is taken before the step: the last one of an epoch shows in validation alone.
-        if not np.isfinite(logs["val_loss"]):
-            raise self.diverged(f"the loss on validation is {logs['val_loss']} after epoch {epoch + 1}")
+        weights = self.model.get_weights()
+        # A step's loss is taken before the step, and ReLU makes 0 of a NaN: neither loss shows what the last step did.
+        if not np.isfinite([logs["val_loss"], *(np.sum(value, dtype=np.float64) for value in weights)]).all():
+            raise self.diverged(f"a weight is no number after epoch {epoch + 1}")
         row = {name: float(value) for name, value in logs.items()}
         progress.history.append(
             {"epoch": epoch + 1, **row, "seconds": round(time.monotonic() - self.started_s, 2)}
@@ -274,7 +275,7 @@ class _Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no t
             progress.best_epoch < 0 or _rank(row) > _rank(progress.history[progress.best_epoch])
         ):
             progress.best_epoch = epoch
-            progress.best_weights = self.model.get_weights()
+            progress.best_weights = weights
         if self.checkpoint:
             self.checkpoint.save(self.model, progress)
             files.write_text(self.checkpoint.path.parent / "history.csv", _history_csv(progress.history))

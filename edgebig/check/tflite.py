@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,8 +53,10 @@ def parity(outputs: npt.NDArray[Any], reference: npt.NDArray[Any]) -> Parity:
     few = outputs[: len(reference)]
     steps = np.issubdtype(few.dtype, np.integer)
     difference = np.abs(few.astype(np.float64) - reference.astype(np.float64))
-    # A NaN differs from everything, and max would let it pass as no number.
-    largest = float(np.nan_to_num(difference, nan=np.inf).max(initial=0.0))
+    # A NaN differs from everything, and max would let it pass as no number. The record, JSON, has no infinity.
+    largest = float(
+        np.nan_to_num(difference, nan=np.inf, posinf=np.inf).clip(max=sys.float_info.max).max(initial=0.0)
+    )
     tolerance = PARITY_TOLERANCE_STEPS if steps else PARITY_TOLERANCE_FLOAT
     differ = int(np.sum(np.argmax(few, axis=1) != np.argmax(reference, axis=1)))
     return Parity(

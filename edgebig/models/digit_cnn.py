@@ -1,8 +1,8 @@
 """digit-cnn: a small residual net whose cost lies where int8 kernels are good, in dense 3x3 convolutions.
 
-Separable nets of the same accuracy have fewer multiplications, but with int8 dot-product instructions they run no faster
-than keras-convnet, since depthwise convolutions do not use them. A depthwise convolution as wide as the last map stands
-for global pooling, and learns where in the picture each feature counts.
+Separable nets of the same accuracy have fewer multiplications, but with int8 dot-product instructions they run no
+faster than keras-convnet, since depthwise convolutions do not use them. A depthwise convolution as wide as the last
+map stands for global pooling, and learns where in the picture each feature counts.
 """
 
 from __future__ import annotations

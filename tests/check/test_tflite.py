@@ -1,0 +1,78 @@
+"""Parity and agreement, on numbers worked out by hand and on the real runtime."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgebig.check import tflite
+from edgebig.data import source
+from edgebig.errors import EdgebigError
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+GREY = {"low": 0.0, "high": 1.0, "ink_is_high": True, "colour": "grey"}
+
+
+def test_parity_in_steps_of_int8() -> None:
+    outputs = np.array([[100, -128], [-100, 90], [5, 4]], np.int8)
+    same = tflite.parity(outputs, outputs[:2])
+    assert same.model_dump() == {
+        "n": 2, "unit": "steps", "largest_difference": 0.0, "tolerance": 8.0, "labels_differ": 0, "holds": True,
+    }  # fmt: skip
+    off = outputs.copy()
+    off[0, 0] = -128  # 228 steps, which int8 arithmetic would wrap round
+    assert tflite.parity(off, outputs).largest_difference == 228
+    for difference, holds in ((8, True), (9, False)):
+        assert (
+            tflite.parity((outputs - np.array([[difference, 0]] * 3)).astype(np.int8), outputs[:1]).holds
+            is holds
+        )
+
+
+def test_parity_of_floats_and_a_nan_that_must_not_pass() -> None:
+    reference = np.tile(np.float32([0.25, 0.75]), (200, 1))
+    assert tflite.parity(reference + np.float32(9e-5), reference).holds
+    assert not tflite.parity(reference + np.float32(2e-4), reference).holds
+    broken = reference.copy()
+    broken[3, 1] = np.nan
+    found = tflite.parity(broken, reference)
+    assert (found.holds, found.largest_difference) == (False, sys.float_info.max)
+
+
+@pytest.mark.parametrize(("differing", "holds"), [(2, True), (3, False)])
+def test_parity_lets_one_label_of_a_hundred_differ(differing: int, holds: bool) -> None:
+    reference = np.tile(np.int8([1, 0]), (200, 1))
+    outputs = reference.copy()
+    outputs[:differing] = [0, 1]
+    found = tflite.parity(outputs, reference)
+    assert (found.labels_differ, found.holds) == (differing, holds)
+
+
+def test_agreement_counts_who_alone_is_right() -> None:
+    test = source.load("digits-5k", validation=0).test[:200]
+    model = (GOLDEN / "digits-float32.tflite").read_bytes()
+    other = (GOLDEN / "digits-int8.tflite").read_bytes()
+    first, second = (tflite.labels(data, test.images, GREY) for data in (model, other))
+    assert np.mean(first == test.labels) > 0.8
+    found = tflite.agreement(model, other, test, GREY)
+    assert found.n == 200
+    assert found.same_label == np.sum(first == second)
+    assert found.only_first_right == np.sum((first == test.labels) & (second != test.labels))
+    assert found.only_second_right == np.sum((second == test.labels) & (first != test.labels))
+    assert 0 < found.mcnemar_p <= 1
+    same = tflite.agreement(model, model, test, GREY)
+    assert dataclasses.astuple(same) == (200, 200, 0, 0, 1.0)
+    wrong = dataclasses.replace(test, labels=(first + 1) % 10)
+    assert tflite.agreement(model, model, wrong, GREY).only_first_right == 0
+
+
+def test_an_unfit_model_or_picture_is_one_message() -> None:
+    images = np.zeros((1, 28, 28, 1), np.uint8)
+    with pytest.raises(EdgebigError, match="refuses"):
+        tflite.labels(b"TFL3 no model", images, GREY)
+    with pytest.raises(EdgebigError, match="the pictures are"):
+        tflite.labels((GOLDEN / "digits-int8.tflite").read_bytes(), images[:, :14], GREY)

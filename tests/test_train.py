@@ -1,0 +1,361 @@
+"""Training, held to the bit: schedules, checkpoints, kills at random moments, and every way to end badly.
+
+The children run the real command line on the embedded digits, with nets of a few hundred weights.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgebig import recipe, runs
+from edgebig.data import source
+from edgebig.data.source import Splits
+from edgebig.errors import EdgebigError
+from edgebig.recipe import Augment, Train
+
+pytestmark = pytest.mark.tf
+
+ROOT = Path(__file__).resolve().parent.parent
+EPOCHS = 12
+TINY = {
+    "digits-quick": ["model.channels=[2, 4]", f"train.epochs={EPOCHS}", "train.batch_size=512"],
+    "keras-convnet": ['data.source="digits-5k"', f"train.epochs={EPOCHS}", "train.batch_size=1750"],
+}
+
+
+def command(*arguments: str, **changed: Any) -> subprocess.Popen[str]:
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    return subprocess.Popen(
+        [sys.executable, "-m", "edgebig", *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, **changed,
+    )  # fmt: skip
+
+
+def start(name: str, folder: Path) -> subprocess.Popen[str]:
+    settings = [part for setting in TINY[name] for part in ("--set", setting)]
+    return command("train", name, *settings, cwd=folder)
+
+
+def ended(child: subprocess.Popen[str], code: int = 0) -> tuple[str, str]:
+    out, err = child.communicate(timeout=300)
+    assert child.returncode == code, err
+    return out, err
+
+
+def only_run(folder: Path) -> Path:
+    (run,) = [path for path in (folder / "runs").iterdir() if not path.is_symlink()]
+    return run
+
+
+def wait_for(child: subprocess.Popen[str], happened: Callable[[], object]) -> None:
+    deadline_s = time.monotonic() + 240
+    while not happened():
+        assert child.poll() is None, child.communicate()[1]
+        assert time.monotonic() < deadline_s
+        time.sleep(0.005)
+
+
+def epochs_done(folder: Path) -> int:
+    histories = list((folder / "runs").glob("*/history.csv"))
+    return len(histories[0].read_text().splitlines()) - 1 if histories else 0
+
+
+def weights(run: Path) -> list[bytes]:
+    from edgebig import train
+
+    return [value.tobytes() for value in train.load_model(runs.load(str(run))).get_weights()]
+
+
+@pytest.fixture(scope="module")
+def splits() -> Splits:
+    whole = source.load("digits-5k", validation=0)
+    return Splits("digits-5k", whole.classes, whole.train[::10], whole.validation[::5], whole.test[::10])
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a run that nothing disturbed, made once for each recipe."""
+    made: dict[str, Path] = {}
+
+    def of(name: str) -> Path:
+        if name not in made:
+            folder = tmp_path_factory.mktemp("unbroken")
+            ended(start(name, folder))
+            made[name] = only_run(folder)
+        return made[name]
+
+    return of
+
+
+def tiny_model(channels: tuple[int, int] = (2, 4)) -> Any:
+    from edgebig import models
+    from edgebig.keras import keras
+
+    keras.utils.set_random_seed(0)
+    return models.build(recipe.DigitCnn(name="digit-cnn", channels=channels), (28, 28, 1), 10)
+
+
+def fit(splits: Splits, spec: Train, **changed: Any) -> tuple[Any, Any]:
+    from edgebig import train
+
+    model = tiny_model()
+    return model, train.fit(model, splits, spec, augment=Augment(), seed=0, what="train", **changed)
+
+
+# ---- schedules
+
+
+def rates(**settings: Any) -> list[float]:
+    """The learning rate before each step, and once after the last."""
+    from edgebig import train
+    from edgebig.keras import tf
+
+    spec = Train(**{"epochs": 4, "learning_rate": 0.1} | settings)
+    rate = train._learning_rate(spec, 25)
+    return [float(rate(tf.constant(step)) if callable(rate) else rate) for step in range(101)]
+
+
+def test_constant() -> None:
+    assert rates(schedule="constant") == [0.1] * 101
+
+
+def test_cosine_falls_to_zero_at_the_last_step() -> None:
+    expected = [0.05 * (1 + math.cos(math.pi * step / 100)) for step in range(101)]
+    np.testing.assert_allclose(rates(), expected, atol=1e-6)
+
+
+def test_a_warm_up_climbs_in_a_line_and_then_cosine_falls() -> None:
+    climb = [0.1 * step / 20 for step in range(20)]
+    fall = [0.05 * (1 + math.cos(math.pi * step / 80)) for step in range(81)]
+    np.testing.assert_allclose(rates(warmup_steps=20), climb + fall, atol=1e-6)
+
+
+def test_a_warm_up_to_a_constant() -> None:
+    found = rates(schedule="constant", warmup_steps=20)
+    np.testing.assert_allclose(found[:21], np.linspace(0.001, 0.1, 21), atol=1e-6)
+    np.testing.assert_allclose(found[20:], 0.1, atol=1e-6)
+
+
+def test_a_warm_up_longer_than_the_training_ends_with_it() -> None:
+    assert max(rates(warmup_steps=5000)) == pytest.approx(0.1, rel=0.02)
+
+
+# ---- in this process
+
+
+def test_keep_best_and_keep_last(splits: Splits) -> None:
+    from edgebig.keras import keras
+
+    seen: list[list[np.ndarray]] = []
+
+    def spoil(epoch: int, _logs: Any) -> None:
+        if epoch == 3:
+            spoiler.model.layers[-1].kernel.assign(-spoiler.model.layers[-1].kernel)
+
+    spoiler = keras.callbacks.LambdaCallback(
+        on_epoch_begin=spoil, on_epoch_end=lambda *_: seen.append(spoiler.model.get_weights())
+    )
+    for keep in ("best", "last"):
+        seen.clear()
+        spec = Train(keep=keep, epochs=4, learning_rate=0.003, schedule="constant", batch_size=32)
+        model, progress = fit(splits, spec, callbacks=[spoiler])
+        scores = [(row["val_accuracy"], -row["val_loss"]) for row in progress.history]
+        best = scores.index(max(scores))
+        assert best < 3
+        assert progress.best_epoch == (best if keep == "best" else 3)
+        for kept, then in zip(model.get_weights(), seen[progress.best_epoch], strict=True):
+            np.testing.assert_array_equal(kept, then)
+
+
+def test_an_epoch_before_the_first_eligible_one_is_never_the_best(splits: Splits) -> None:
+    settings = {"epochs": 4, "learning_rate": 0.1, "schedule": "constant"}
+    _, progress = fit(splits, Train(**settings), first_eligible_epoch=3)
+    assert progress.best_epoch == 3
+
+
+def test_loops_of_steps_give_the_same_bits(splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
+    from edgebig import train
+
+    spec = Train(epochs=1, batch_size=16)
+    one_by_one, _ = fit(splits, spec)
+    monkeypatch.setattr(train, "_STEPS_WORTH_A_LOOP", 0)
+    in_loops, _ = fit(splits, spec)
+    assert one_by_one._steps_per_execution.numpy() == 1
+    assert in_loops._steps_per_execution.numpy() == 16
+    for one, other in zip(one_by_one.get_weights(), in_loops.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_loss_that_is_no_number_names_epoch_and_step_and_keeps_the_last_good_checkpoint(
+    splits: Splits, tmp_path: Path
+) -> None:
+    from edgebig import train
+    from edgebig.keras import keras
+
+    def poison(epoch: int, _logs: Any) -> None:
+        if epoch == 2:
+            watch.model.layers[1].kernel.assign(watch.model.layers[1].kernel * np.nan)
+
+    watch = keras.callbacks.LambdaCallback(on_epoch_begin=poison)
+    checkpoint = train.Checkpoint(tmp_path / "checkpoint.npz", "r")
+    with pytest.raises(EdgebigError) as caught:
+        fit(splits, Train(epochs=5, learning_rate=0.01), checkpoint=checkpoint, callbacks=[watch])
+    assert caught.value.problem == "train: the loss is nan in epoch 3, by step 1; the learning rate is 0.01"
+    assert caught.value.hint == (
+        f"lower it: --set train.learning_rate=0.001; {checkpoint.path} holds epoch 2, the last good one"
+    )
+    with np.load(checkpoint.path) as stored:
+        assert json.loads(str(stored["about"]))["epoch"] == 2
+        assert all(np.isfinite(stored[name]).all() for name in stored.files if name != "about")
+
+
+def test_what_the_last_step_of_an_epoch_broke_does_not_reach_the_checkpoint(
+    splits: Splits, tmp_path: Path
+) -> None:
+    from edgebig import train
+    from edgebig.keras import keras
+
+    steps = len(splits.train) // 128
+
+    def poison(batch: int, _logs: Any) -> None:
+        if batch == steps - 1:  # the step after which the loss is not looked at
+            watch.model.layers[1].kernel.assign(watch.model.layers[1].kernel * np.nan)
+
+    watch = keras.callbacks.LambdaCallback(on_train_batch_end=poison)
+    checkpoint = train.Checkpoint(tmp_path / "checkpoint.npz", "r")
+    with pytest.raises(EdgebigError, match="a weight is no number after epoch 1"):
+        fit(splits, Train(epochs=5), checkpoint=checkpoint, callbacks=[watch])
+    assert not checkpoint.path.exists()
+
+
+def test_a_checkpoint_of_another_recipe_or_damaged_is_refused(splits: Splits, tmp_path: Path) -> None:
+    from edgebig import train
+    from edgebig.keras import keras
+
+    path = tmp_path / "checkpoint.npz"
+    _, progress = fit(splits, Train(epochs=1), checkpoint=train.Checkpoint(path, "r"))
+    model = tiny_model()
+    model.compile(optimizer=keras.optimizers.Adam())
+    model.optimizer.build(model.trainable_variables)
+    assert train.Checkpoint(path, "r").restore(model).history == progress.history
+    with pytest.raises(EdgebigError, match="another recipe"):
+        train.Checkpoint(path, "other").restore(model)
+    whole = path.read_bytes()
+    chance = random.Random(0)
+    cuts = [whole[: chance.randrange(len(whole))] for _ in range(40)]
+    flips = []
+    for _ in range(150):
+        damaged = bytearray(whole)
+        damaged[chance.randrange(len(whole))] ^= 1 << chance.randrange(8)
+        flips.append(bytes(damaged))
+    refused = 0
+    for data in (b"", b"PK", b"not a zip", *cuts, *flips):
+        path.write_bytes(data)
+        # A flip in a date or another field that nobody reads leaves the checkpoint whole; anything else is refused.
+        with contextlib.suppress(EdgebigError):
+            assert train.Checkpoint(path, "r").restore(model).history == progress.history
+            continue
+        refused += 1
+    assert refused > 150
+    path.unlink()
+    assert train.Checkpoint(path, "r").restore(model).epoch == 0
+
+
+# ---- in children, by the command line
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "kills"), [("digits-quick", 3), ("keras-convnet", 2)])
+def test_a_training_killed_at_random_moments_ends_as_an_unbroken_one(
+    name: str, kills: int, tmp_path: Path, unbroken: Callable[[str], Path]
+) -> None:
+    expected = unbroken(name)
+    chance = random.Random(os.getpid())
+    child = start(name, tmp_path)
+    for kill in range(kills):
+        if kill:
+            child = command("train", "--resume", str(only_run(tmp_path)), cwd=tmp_path)
+        before = epochs_done(tmp_path)
+        if kill == 1:  # while it is still getting ready
+            time.sleep(chance.uniform(0, 3))
+        else:
+            wait_for(child, lambda before=before: epochs_done(tmp_path) > min(before + 1, EPOCHS - 2))
+            time.sleep(chance.uniform(0, 0.3))
+        child.kill()
+        child.communicate()
+        run = runs.load(str(only_run(tmp_path)))
+        if run.finished:  # it was faster than the kill
+            break
+        assert not (tmp_path / "runs" / runs.LATEST).is_symlink()
+        with pytest.raises(EdgebigError, match="has not finished"):
+            runs.finished(str(run.folder))
+        checkpoint = run.checkpoint_path
+        assert not checkpoint.exists() or np.load(checkpoint)["about"]
+    if not run.finished:
+        _, err = ended(command("train", "--resume", str(run.folder), cwd=tmp_path))
+        done = epochs_done(tmp_path)
+        assert done == EPOCHS
+        assert "goes on after epoch" in err
+    assert weights(run.folder) == weights(expected)
+    for made in ("float32.tflite",):
+        assert (run.folder / made).read_bytes() == (expected / made).read_bytes()
+    assert (tmp_path / "runs" / runs.LATEST).resolve() == run.folder.resolve()
+    # No temporary file outlives the run, and no checkpoint.
+    assert {path.name for path in run.folder.iterdir()} == {path.name for path in expected.iterdir()}
+    rows = [(run_folder / "history.csv").read_text().splitlines() for run_folder in (run.folder, expected)]
+    seconds_off = [[line.rsplit(",", 1)[0] for line in lines] for lines in rows]
+    assert seconds_off[0] == seconds_off[1]
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_bits_in_another_process_and_another_seed_does_not(
+    tmp_path: Path, unbroken: Callable[[str], Path]
+) -> None:
+    expected = unbroken("digits-quick")
+    ended(start("digits-quick", tmp_path))
+    assert weights(only_run(tmp_path)) == weights(expected)
+    assert (only_run(tmp_path) / "float32.tflite").read_bytes() == (expected / "float32.tflite").read_bytes()
+
+
+@pytest.mark.slow
+def test_ctrl_c_and_then_a_full_disk(tmp_path: Path, unbroken: Callable[[str], Path]) -> None:
+    child = start("digits-quick", tmp_path)
+    wait_for(child, lambda: epochs_done(tmp_path) >= 2)
+    child.send_signal(signal.SIGINT)
+    _, err = ended(child, 130)
+    run = only_run(tmp_path)
+    assert err == f"edgebig: stopped; 'edgebig train --resume runs/{run.name}' goes on from the last epoch\n"
+    assert not (tmp_path / "runs" / runs.LATEST).is_symlink()
+    checkpoint = (run / "checkpoint.npz").read_bytes()
+
+    def small_files() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(checkpoint) // 2, len(checkpoint) // 2))
+
+    _, err = ended(command("train", "--resume", run.name, cwd=tmp_path, preexec_fn=small_files), 1)
+    assert "too large" in err
+    assert "nothing half-written was left" in err
+    assert "Traceback" not in err
+    assert (run / "checkpoint.npz").read_bytes() == checkpoint
+    assert not list(run.glob(".*"))
+    assert not (run / "metrics.json").exists()
+    # And with space again it ends as if nothing had been.
+    ended(command("train", "--resume", run.name, cwd=tmp_path))
+    assert weights(run) == weights(unbroken("digits-quick"))
+    # Nothing is left to resume.
+    _, err = ended(command("train", "--resume", run.name, cwd=tmp_path), 1)
+    assert "its training has finished" in err
