@@ -21,6 +21,9 @@ from typing import Any, NamedTuple
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+# Small matrices on two cores: OpenBLAS's threads would spin more than they compute, and beside xdist's workers.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 SHARED = Path(os.environ.get("EDGEBIG_SHARED", ROOT.parent / "shared")).resolve()
 USERS_ENVIRONMENT = dict(os.environ)
 IN_CI = os.environ.get("CI") == "true"

@@ -43,8 +43,11 @@ def main() -> None:
     models = [str(run / "float32.tflite"), str(run / "prune-int8.tflite")]
     picture = run / "picture.png"
     draw = [sys.executable, str(Path(__file__).parent / "sample_picture.py"), str(picture), "--index", "7"]
-    subprocess.run(draw, check=True, stdout=subprocess.DEVNULL)
-    edgebig("predict", models[1], str(picture), what="read a photograph of a digit that it never saw")
+    drawn = subprocess.run(draw, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    edgebig(
+        "predict", models[1], str(picture), what="read a picture of a digit that it never saw, pen on paper"
+    )
+    print(f"The picture shows a {drawn}.")
     edgebig("bench", *models, what="accuracy on 1,000 digits that it never saw, and latency, in turns")
     print(f"\nDone in {time.monotonic() - started_s:.0f} s. Everything is in {run}/.")
 
