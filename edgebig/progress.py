@@ -65,7 +65,7 @@ def quiet() -> Iterator[None]:
             os.dup2(noise.fileno(), 2)
             try:
                 yield
-            except BaseException:
+            except Exception:
                 os.dup2(kept, 2)
                 noise.seek(0)
                 sys.stderr.write(noise.read().decode(errors="replace"))
