@@ -25,7 +25,6 @@ from edgebig.keras import keras, tf
 from edgebig.progress import say, track
 from edgebig.recipe import Augment, Fit, Recipe
 
-METRICS_SCHEMA = 1
 _ZIP_FAULTS = (zipfile.BadZipFile, zlib.error, struct.error)
 _CHECKPOINT_SCHEMA = 1
 # Several steps in one call cost a trace more, 1 to 3 s, and save about 1 ms of Python a step.
@@ -73,7 +72,7 @@ def train(spec: Recipe, splits: Splits, run: runs.Run, *, resume: bool = False) 
     runs.finish(
         run,
         {
-            "schema": METRICS_SCHEMA,
+            "schema": runs.METRICS_SCHEMA,
             "epochs": progress.epoch,
             "best_epoch": progress.best_epoch + 1,
             "parameters": model.count_params(),

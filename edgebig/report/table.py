@@ -124,7 +124,9 @@ def notes(measurement: Measurement) -> list[str]:
     for model in measurement.models:
         name = names[model.name]
         if model.accuracy is None:
-            lines.append(f"{name}: no card beside it, so that its accuracy and its outputs were not checked")
+            lines.append(
+                f"{name}: no card beside it: timed on noise, its accuracy and its outputs not checked"
+            )
         if model.verdict != "OK":
             lines.append(f"{name}: {model.verdict}: {model.cause}")
         if model.verdict != "WRONG" and model.parity:

@@ -195,8 +195,12 @@ def test_the_batch_that_warms_the_caches_is_in_no_sample(clock: Clock) -> None:
 def test_the_clock_and_the_loop_weigh_next_to_nothing() -> None:
     class Instant:
         init_ns = 0
+        input = Tensor("image", "int8", (1, 2), 0.1, 0)
 
         def invoke(self) -> None:
+            pass
+
+        def set_input(self, values: Any) -> None:
             pass
 
     timed = measure.Subject("a", Instant(), None, None)  # type: ignore[arg-type]
@@ -204,3 +208,14 @@ def test_the_clock_and_the_loop_weigh_next_to_nothing() -> None:
     assert timed.batch > 100
     # What an invoke that does nothing takes is Python's call and the loop: a fraction of a microsecond.
     assert np.median(measure.invoke_samples(timed, 20)) < 1_000
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "float16", "float32"])
+def test_a_model_of_which_nothing_is_known_is_timed_on_the_same_numbers(dtype: str) -> None:
+    tensor = Tensor("x", dtype, (1, 40, 50), 0.0, 0)
+    values = measure.noise(tensor)
+    assert values.dtype == dtype
+    assert values.shape == tensor.shape
+    assert np.isfinite(values).all()
+    assert len(np.unique(values)) > 200
+    np.testing.assert_array_equal(values, measure.noise(tensor))
