@@ -44,7 +44,7 @@ class Subject:
 
 
 def noise(tensor: infer.Tensor) -> Any:
-    """Values for an input of which nothing is known: float in [0, 1), integers over all their range; always the same."""
+    """Values for an input of which nothing is known: float in [0, 1), integers over their range, always the same."""
     draw = np.random.default_rng(0)
     if np.issubdtype(tensor.dtype, np.floating):
         return draw.random(tensor.shape).astype(tensor.dtype)
