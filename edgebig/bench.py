@@ -314,8 +314,8 @@ def _verdict(
 ) -> tuple[Literal["OK", "WRONG", "PARTIAL"], str]:
     if parity is not None and not parity.holds:
         return "WRONG", (
-            f"outputs differ from the reference kernels by up to {parity.largest_difference:g} {parity.unit} "
-            f"(tolerance {parity.tolerance:g}), {parity.labels_differ} of {parity.n} labels"
+            f"outputs differ from the reference kernels by {parity.rms_difference:.2g} {parity.unit} "
+            f"(root mean square, tolerance {parity.tolerance:g}), {parity.labels_differ} of {parity.n} labels"
         )
     if delegate.asked == "xnnpack" and (delegate.actual != "xnnpack" or delegate.nodes < delegate.of):
         left = ", ".join(delegate.left)

@@ -9,17 +9,18 @@ from typing import Any
 from edgebig import artifact, convert, train
 from edgebig.artifact import Artifact, PassRecord
 from edgebig.check import tflite
-from edgebig.compress import preflight
+from edgebig.compress import preflight, prune, qat
 from edgebig.compress.context import Context, kernel_sparsity
-from edgebig.compress.prune import prune
-from edgebig.compress.qat import qat
 from edgebig.data.source import Splits
 from edgebig.errors import EdgebigError
 from edgebig.progress import say
 from edgebig.recipe import Recipe
 from edgebig.runs import Run
 
-PASSES: dict[str, Callable[[Context, Any, Any], tuple[Any, PassRecord]]] = {"prune": prune, "qat": qat}
+PASSES: dict[str, Callable[[Context, Any, Any], tuple[Any, PassRecord]]] = {
+    "prune": prune.prune,
+    "qat": qat.qat,
+}
 
 
 def compress(run: Run, spec: Recipe, splits: Splits) -> Artifact:

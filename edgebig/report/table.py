@@ -132,8 +132,9 @@ def notes(measurement: Measurement) -> list[str]:
         if model.verdict != "WRONG" and model.parity:
             parity = model.parity
             lines.append(
-                f"{name}: outputs within {parity.largest_difference:.2g} {parity.unit} of the reference kernels "
-                f"on {parity.n} examples, {parity.labels_differ} labels differ"
+                f"{name}: outputs differ from the reference kernels by {parity.rms_difference:.1g} {parity.unit} "
+                f"(root mean square; at most {parity.largest_difference:.2g}) on {parity.n} examples, "
+                f"{parity.labels_differ} labels differ"
             )
         if model.verdict != "WRONG" and "invoke" in model.latency.summary:
             lines.append(f"{name}: {_start(model)}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,26 +20,34 @@ def test_parity_in_steps_of_int8() -> None:
     outputs = np.array([[100, -128], [-100, 90], [5, 4]], np.int8)
     same = tflite.parity(outputs, outputs[:2])
     assert same.model_dump() == {
-        "n": 2, "unit": "steps", "largest_difference": 0.0, "tolerance": 8.0, "labels_differ": 0, "holds": True,
+        "n": 2, "unit": "steps", "largest_difference": 0.0, "rms_difference": 0.0, "tolerance": 0.75,
+        "labels_differ": 0, "holds": True,
     }  # fmt: skip
     off = outputs.copy()
     off[0, 0] = -128  # 228 steps, which int8 arithmetic would wrap round
-    assert tflite.parity(off, outputs).largest_difference == 228
-    for difference, holds in ((8, True), (9, False)):
-        assert (
-            tflite.parity((outputs - np.array([[difference, 0]] * 3)).astype(np.int8), outputs[:1]).holds
-            is holds
-        )
+    found = tflite.parity(off, outputs)
+    assert found.largest_difference == 228
+    assert found.rms_difference == pytest.approx(228 / np.sqrt(6))
+
+
+def test_parity_takes_one_near_decision_and_no_shift_of_all() -> None:
+    reference = np.tile(np.int8([100, -128, 3, 0, 0, 0, 0, 0, 0, 0]), (500, 1))
+    for steps, holds in ((50, True), (60, False)):
+        near = reference.copy()
+        near[7, 2] += steps
+        assert tflite.parity(near, reference).holds is holds
+    assert not tflite.parity(reference + np.int8(1), reference).holds
 
 
 def test_parity_of_floats_and_a_nan_that_must_not_pass() -> None:
     reference = np.tile(np.float32([0.25, 0.75]), (200, 1))
-    assert tflite.parity(reference + np.float32(9e-5), reference).holds
-    assert not tflite.parity(reference + np.float32(2e-4), reference).holds
+    assert tflite.parity(reference + np.float32(9e-6), reference).holds
+    assert not tflite.parity(reference + np.float32(2e-5), reference).holds
     broken = reference.copy()
     broken[3, 1] = np.nan
     found = tflite.parity(broken, reference)
-    assert (found.holds, found.largest_difference) == (False, sys.float_info.max)
+    assert not found.holds
+    assert np.isfinite([found.largest_difference, found.rms_difference]).all()  # JSON has no infinity
 
 
 @pytest.mark.parametrize(("differing", "holds"), [(2, True), (3, False)])

@@ -71,17 +71,16 @@ SHAPES = {
 def test_lost_zeros_are_an_error_and_nothing_is_written(
     a_copy: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import importlib
+    from edgebig.compress import qat
 
-    from edgebig.compress.qat import apply_qat
+    apply_qat = qat.apply_qat
 
     copied = a_copy()
     before = everything_in(copied.run.folder)
     # QAT by the scheme that does not keep zeros.
     monkeypatch.setattr(
-        importlib.import_module("edgebig.compress.qat"), "apply_qat",
-        lambda model, preserve_sparsity: apply_qat(model, preserve_sparsity=False),
-    )  # fmt: skip
+        qat, "apply_qat", lambda model, preserve_sparsity: apply_qat(model, preserve_sparsity=False)
+    )
     with pytest.raises(EdgebigError, match=r"lost zeros that pruning made: .*stage2 50.0% became \d"):
         compressed(copied, int8=True, prune=0.5, settings=["compress.qat.learning_rate=0.01"])
     assert everything_in(copied.run.folder) == before

@@ -29,7 +29,7 @@ def model(name: str, invoke_ns: int = 1_234_567, **changes: Any) -> ModelResult:
         "delegate": Delegate(asked="xnnpack", actual="xnnpack", nodes=4, of=4, partitions=1, left=()),
         "predictions": (1, 2), "accuracy": Accuracy(correct=10_000, n=10_000, value=1.0, low=0.9996, high=1.0),
         "parity": Parity(
-            n=500, unit="steps", largest_difference=3.0, tolerance=8.0, labels_differ=0, holds=True
+            n=500, unit="steps", largest_difference=3.0, rms_difference=0.1, tolerance=0.75, labels_differ=0, holds=True
         ),
         "verdict": "OK", "cause": "",
     }  # fmt: skip
