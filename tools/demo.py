@@ -5,6 +5,7 @@ From 5,000 embedded MNIST digits to a pruned int8 model, its accuracy and latenc
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -30,6 +31,7 @@ def last_run() -> Path:
 
 
 def main() -> None:
+    argparse.ArgumentParser(prog="tools/demo", description=__doc__).parse_args()
     started_s = time.monotonic()
     edgebig("train", "digits-quick", what="train a small net on 3,500 digits")
     run = last_run()
