@@ -102,6 +102,7 @@ def show_run(
 def remove_run(
     run: Annotated[str, typer.Argument(help="The run to delete.", autocompletion=options.complete_run)],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    json: options.Json = False,
 ) -> None:
     """Delete a run and everything in it."""
     from edgebig import runs
@@ -113,7 +114,10 @@ def remove_run(
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             raise EdgebigError(f"{folder}: kept", "answer y, or give --yes")
     runs.remove(folder)
-    options.echo(f"{folder}: deleted")
+    if json:
+        options.print_json({"deleted": str(folder)})
+    else:
+        options.echo(f"{folder}: deleted")
 
 
 def _state(row: dict[str, object]) -> str:

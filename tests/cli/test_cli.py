@@ -189,14 +189,13 @@ def test_a_bug_keeps_its_traceback(edgebig: Edgebig, monkeypatch: pytest.MonkeyP
 
 
 def test_every_command_has_json() -> None:
-    """All that print a result; `runs rm` prints none."""
     commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
     assert list(commands) == COMMANDS
     every = {**commands, **{f"runs {name}": sub for name, sub in commands["runs"].commands.items()}}
     without = [
         name for name, command in every.items() if "--json" not in str([p.opts for p in command.params])
     ]
-    assert without == ["runs rm"]
+    assert without == []
 
 
 def test_json_and_nothing_else(edgebig: Edgebig, here: Path) -> None:
@@ -342,6 +341,9 @@ def test_runs_rm_asks(here: Path) -> None:
     done = CliRunner().invoke(cli.app, ["runs", "rm", run.name], input="y\n")
     assert (done.exit_code, done.stdout) == (0, f"{run.folder}: deleted\n")
     assert list((here / "runs").iterdir()) == []
+    run = make_run()
+    done = CliRunner().invoke(cli.app, ["runs", "rm", run.name, "--yes", "--json"])
+    assert json.loads(done.stdout) == {"deleted": str(run.folder)}
 
 
 def test_runs_rm_leaves_what_is_outside(edgebig: Edgebig, here: Path) -> None:
