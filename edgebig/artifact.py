@@ -58,6 +58,8 @@ class HostAccuracy(Spec):
     value: float
     low: float
     high: float
+    # The file that was measured, where it was another one with the same answers (the I/O type alone differs).
+    inherited_from: Sha256 | None = None
 
 
 class PassRecord(Spec):
@@ -181,6 +183,14 @@ def save(folder: Path, variant: str, model: bytes, card: Card) -> Artifact:
     files.write_bytes(path, model)
     files.write_json(path.with_suffix(".json"), dump_record(card))
     return Artifact(path, card.sha256, card)
+
+
+def free_variant(folder: Path, variant: str) -> str:
+    """`variant`, or with the first number that no file in `folder` has: what was measured is not written over."""
+    names = (variant, *(f"{variant}-{number}" for number in range(2, 1000)))
+    return next(
+        name for name in names if not any((folder / f"{name}{end}").exists() for end in (".tflite", ".json"))
+    )
 
 
 def write_hashes(folder: Path, hashes: npt.NDArray[np.uint64]) -> str:

@@ -99,7 +99,7 @@ class ModelResult(Spec):
     predictions: tuple[int, ...] | None
     accuracy: Accuracy | None
     parity: Parity | None
-    verdict: Literal["OK", "WRONG", "PARTIAL"]
+    verdict: Literal["OK", "WRONG", "PARTIAL", "UNCHECKED"]
     cause: str
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import fcntl
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,6 +72,19 @@ def create(spec: Recipe, root: Path = ROOT) -> Run:
             raise
         return Run(folder, spec)
     raise EdgebigError(f"{root}/{stem}: taken a hundred times over", "wait a second and try again")
+
+
+@contextlib.contextmanager
+def training(run: Run) -> Iterator[None]:
+    """Holds the run while it is trained. Raises EdgebigError where another process trains it."""
+    with (run.folder / "recipe.toml").open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise EdgebigError(
+                f"{run.folder}: another process is training it", "wait for it, or stop it"
+            ) from error
+        yield
 
 
 def finish(run: Run, metrics: dict[str, object]) -> None:

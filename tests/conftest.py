@@ -19,10 +19,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 # Small matrices on two cores: OpenBLAS's threads would spin more than they compute, and beside xdist's workers.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+# Hypothesis's deadline of 200 ms an example is a timing test, and these machines stall.
+settings.register_profile("edgebig", deadline=None)
+settings.load_profile("edgebig")
 
 SHARED = Path(os.environ.get("EDGEBIG_SHARED", ROOT.parent / "shared")).resolve()
 USERS_ENVIRONMENT = dict(os.environ)

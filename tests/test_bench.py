@@ -218,7 +218,7 @@ def test_a_model_without_a_card_gets_its_latency_alone(measured: Measurement) ->
     assert (result.accuracy, result.predictions, result.parity) == (None, None, None)
     assert result.latency.kind == "raw"
     assert result.latency.frames == ()
-    assert result.verdict == "PARTIAL"
+    assert result.verdict == "UNCHECKED"
 
 
 def test_without_any_card_no_leak_check_is_claimed(tmp_path: Path) -> None:

@@ -235,13 +235,18 @@ def test_other_io_reads_the_same_and_leads_back_to_the_same_bytes(
     assert convert.host_accuracy(data, splits.test, "test") == card.host_accuracy
     kept = original.path.read_bytes()
     back = convert.with_io(made, "int8", tmp_path / "back")
-    assert back.path == tmp_path / "back" / "int8.tflite"
+    assert back.path == tmp_path / "back" / "int8-io-int8.tflite"
     np.testing.assert_array_equal(
         outputs(kept, splits.test.images[:100], tmp_path / "a.tflite"),
         outputs(back.path.read_bytes(), splits.test.images[:100], tmp_path / "b.tflite"),
     )
-    with pytest.raises(EdgebigError, match=f"are {dtype} already"):
-        convert.with_io(made, dtype)
+    # What has that type is given back, and what was made before is not made again, nor written over.
+    assert convert.with_io(made, dtype) == made
+    stamp = made.path.stat().st_mtime_ns
+    assert convert.with_io(original, dtype, made.path.parent).path == made.path
+    assert made.path.stat().st_mtime_ns == stamp
+    assert made.card is not None
+    assert made.card.host_accuracy.inherited_from == original.sha256
 
 
 def test_io_of_a_float_model_and_of_a_file_without_a_card(tmp_path: Path) -> None:

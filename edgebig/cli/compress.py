@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from edgebig.cli import options
-from edgebig.errors import EXIT_INTERRUPTED
+from edgebig.errors import EXIT_INTERRUPTED, EdgebigError
 
 
 def add_to(app: typer.Typer) -> None:
@@ -26,7 +26,9 @@ def compress(
     ] = None,
     data: options.DataFolder = None,
     assignments: options.Set = None,
-    seed: options.Seed = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="The seed of the passes; default: the training's.")
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Prune and quantize a trained run; without flags, by the passes of its recipe."""
@@ -44,13 +46,19 @@ def compress(
             f"passes by {' '.join(flags)}, in place of the recipe's; the settings of each pass stay the recipe's"
         )
         spec = recipes.with_passes(spec, int8=int8, prune=prune)
-    spec = recipes.with_settings(spec, options.settings(assignments, seed))
+    for setting in assignments or []:
+        if not setting.startswith(("compress.", "convert.")):
+            raise EdgebigError(
+                f"--set {setting}: the training is done; compress takes compress.* and convert.*",
+                "train again for another recipe: edgebig train ... --set ...",
+            )
+    spec = recipes.with_settings(spec, assignments or [])
 
     from edgebig import compress as compression
     from edgebig import train as training
 
     try:
-        made = compression.compress(chosen, spec, training.load_splits(spec, data))
+        made = compression.compress(chosen, spec, training.load_splits(spec, data), seed)
     except KeyboardInterrupt:
         typer.echo("edgebig: stopped; the run is as it was", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None

@@ -63,7 +63,8 @@ def train(
     if resume is None:
         run = runs.create(spec)
     try:
-        artifact = training.train(spec, splits, run, resume=resume is not None)
+        with runs.training(run):
+            artifact = training.train(spec, splits, run, resume=resume is not None)
     except KeyboardInterrupt:
         options.echo(
             f"edgebig: stopped; 'edgebig train --resume {run.folder}' goes on from the last epoch", err=True

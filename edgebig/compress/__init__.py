@@ -23,8 +23,10 @@ PASSES: dict[str, Callable[[Context, Any, Any], tuple[Any, PassRecord]]] = {
 }
 
 
-def compress(run: Run, spec: Recipe, splits: Splits) -> Artifact:
+def compress(run: Run, spec: Recipe, splits: Splits, seed: int | None = None) -> Artifact:
     """Runs the passes of `spec.compress` on the trained model of `run` and writes the variant they make into it.
+
+    `seed`: of the passes; None is the training's.
 
     Raises EdgebigError before any training where a pass cannot take the model, and where one missed what it was asked.
     """
@@ -35,21 +37,24 @@ def compress(run: Run, spec: Recipe, splits: Splits) -> Artifact:
         )
     model = train.load_model(run)
     preflight.check(model, wanted)
-    context = Context(splits, spec, tuple(wanted))
+    context = Context(splits, spec, tuple(wanted), spec.train.seed if seed is None else seed)
     parameters = model.count_params()
     layers = list(kernel_sparsity(model))
     records: list[PassRecord] = []
     for name in wanted:
-        model, record = PASSES[name](context, model, getattr(spec.compress, name))
-        records.append(record)
+        settings = getattr(spec.compress, name)
+        model, record = PASSES[name](context, model, settings)
+        # With these it can be made again; a recipe changes, and flags are in no file.
+        records.append(record.model_copy(update={"seed": context.seed, "settings": settings.model_dump()}))
     int8 = "qat" in wanted
-    data = convert.to_tflite(model, int8=int8)
+    data = convert.to_tflite(model, int8=int8, io=spec.convert.io)
     shipped = convert.layer_sparsity(data, layers)
     _check_zeros_kept(records, shipped)
     records[-1] = records[-1].model_copy(
         update={"shipped_sparsity": {name: round(share, 4) for name, share in shipped.items()}}
     )
-    variant = "-".join([*(name for name in wanted if name != "qat"), "int8" if int8 else "float32"])
+    stem = "-".join([*(name for name in wanted if name != "qat"), "int8" if int8 else "float32"])
+    variant = artifact.free_variant(run.folder, stem)
     parent = artifact.load(run.folder / "float32.tflite")
     agreement = tflite.agreement(
         parent.path.read_bytes(), data, splits.validation, convert.GREY_INK_HIGH.model_dump()

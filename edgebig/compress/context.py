@@ -14,11 +14,12 @@ from edgebig.recipe import Recipe
 
 @dataclass(frozen=True)
 class Context:
-    """The data, the recipe, and the names of all passes of this compression, in order."""
+    """The data, the recipe, the names of all passes of this compression in order, and their seed."""
 
     splits: Splits
     recipe: Recipe
     passes: tuple[str, ...]
+    seed: int
 
 
 def kernel_sparsity(model: Any) -> Mapping[str, float]:

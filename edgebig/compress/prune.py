@@ -37,7 +37,7 @@ def prune(context: Context, model: Any, spec: Prune) -> tuple[Any, PassRecord]:
         context.splits,
         spec,
         augment=context.recipe.data.augment,
-        seed=context.recipe.train.seed + 1,
+        seed=context.seed + 1,
         what="prune",
         callbacks=[tfmot.sparsity.keras.UpdatePruningStep()],
         # An earlier epoch is the better one only because it is not pruned yet.

@@ -21,7 +21,7 @@ def qat(context: Context, model: Any, spec: Qat) -> tuple[Any, PassRecord]:
         context.splits,
         spec,
         augment=context.recipe.data.augment,
-        seed=context.recipe.train.seed + 2,
+        seed=context.seed + 2,
         what="qat",
     )
     record: dict[str, Any] = {

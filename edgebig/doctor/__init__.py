@@ -6,6 +6,7 @@ A child that hangs is killed with all that it started, and one that dies takes o
 from __future__ import annotations
 
 import platform
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -21,6 +22,7 @@ from edgebig.errors import EXIT_OK, EXIT_USER
 __all__ = ["Check", "State", "check_all", "exit_code", "to_json"]
 
 SCHEMA = 1
+_THREADS = "edgebig-doctor"
 
 CHECKS: tuple[Callable[[], list[Check]], ...] = (
     software.python,
@@ -48,14 +50,15 @@ def check_all(on_done: Callable[[Check], None] | None = None, runs: Path = Path(
     """
     jobs: list[Callable[[], list[Check]]] = [*CHECKS, lambda: [software.folder_check("runs folder", runs)]]
     futures: list[Future[list[Check]]] = []
-    pool = ThreadPoolExecutor(max_workers=len(jobs))
+    pool = ThreadPoolExecutor(max_workers=len(jobs), thread_name_prefix=_THREADS)
     try:
         futures.extend(pool.submit(job) for job in jobs)
         _follow(futures, on_done)
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
-        # Again and again: a check may be about to start its next child.
-        while not all(future.done() for future in futures):
+        # Again and again: a check may be about to start its next child. By the threads, not by `futures`: a Ctrl-C within
+        # submit() leaves a job that runs and stands in no list.
+        while any(thread.name.startswith(_THREADS) for thread in threading.enumerate()):
             kill_children()
             time.sleep(0.02)
         raise

@@ -121,6 +121,12 @@ class Model:
         """(classes,) of the output's dtype, a copy."""
         return self._interpreter.get_tensor(self._output_index).reshape(-1)
 
+    def warm_up(self) -> None:
+        """One invoke on noise. Raises Fault where the model does not run."""
+        with invoke_faults():
+            self.set_input(noise(self.input))
+            self.invoke()
+
     def scores(self, raw: Any) -> Any:
         """float32, real values of raw outputs of any shape."""
         return dequantize(raw, self.output)
@@ -147,6 +153,15 @@ def _inside(partition: dict[str, Any], nodes: list[dict[str, Any]]) -> list[int]
         seen.add(producer[tensor]["index"])
         todo += [int(source) for source in producer[tensor]["inputs"]]
     return sorted(seen)
+
+
+def noise(tensor: Tensor) -> Any:
+    """Values for an input of which nothing is known: float in [0, 1), integers over their range, always the same."""
+    draw = np.random.default_rng(0)
+    if np.issubdtype(tensor.dtype, np.floating):
+        return draw.random(tensor.shape).astype(tensor.dtype)
+    limits = np.iinfo(tensor.dtype)
+    return draw.integers(limits.min, limits.max, tensor.shape, tensor.dtype, endpoint=True)
 
 
 def input_table(tensor: Tensor, preprocessing: dict[str, Any]) -> Any:
@@ -184,21 +199,19 @@ def dequantize(raw: Any, tensor: Tensor) -> Any:
     return (raw.astype(np.float32) - np.float32(tensor.zero_point)) * np.float32(tensor.scale)
 
 
-def classify(model: Model, images_u8: Any, preprocessing: dict[str, Any], on_done: Any | None = None) -> Any:
+def classify(model: Model, images_u8: Any, preprocessing: dict[str, Any]) -> Any:
     """Raw outputs (N, classes) in the output's dtype for uint8 (N, H, W, C) pictures, one at a time.
 
-    Raises Fault where the pictures do not fit the input. `on_done` is called with a count every 500 pictures.
+    Raises Fault where the pictures do not fit the input.
     """
     check_fit(model, images_u8)
     table = input_table(model.input, preprocessing)
     rows = []
     with invoke_faults():
-        for index, image in enumerate(images_u8):
+        for image in images_u8:
             model.set_input(table[image])
             model.invoke()
             rows.append(model.get_output())
-            if on_done is not None and (index + 1) % 500 == 0:
-                on_done(500)
     return np.stack(rows) if rows else np.empty((0, int(np.prod(model.output.shape))), model.output.dtype)
 
 

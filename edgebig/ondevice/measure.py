@@ -30,7 +30,7 @@ class Subject:
         self.table = None
         if preprocessing is None:
             # What lies in fresh memory may be NaNs or denormals, which have times of their own.
-            model.set_input(noise(model.input))
+            model.set_input(infer.noise(model.input))
         else:
             infer.check_fit(model, images_u8)
             self.table = infer.input_table(model.input, preprocessing)
@@ -41,15 +41,6 @@ class Subject:
             self.first_ns = time.perf_counter_ns() - started_ns
         self.batch = 1
         self.next_image = 0
-
-
-def noise(tensor: infer.Tensor) -> Any:
-    """Values for an input of which nothing is known: float in [0, 1), integers over their range, always the same."""
-    draw = np.random.default_rng(0)
-    if np.issubdtype(tensor.dtype, np.floating):
-        return draw.random(tensor.shape).astype(tensor.dtype)
-    limits = np.iinfo(tensor.dtype)
-    return draw.integers(limits.min, limits.max, tensor.shape, tensor.dtype, endpoint=True)
 
 
 def settle(subject: Subject, limit_ns: int) -> tuple[int, bool]:

@@ -13,6 +13,7 @@ from rich.text import Text
 from edgebig.measurement import FRAME_PARTS, Comparison, Measurement, ModelResult
 
 COLUMNS = 80
+_DISTURBED_SHARE = 0.1
 _UNREAL = {
     "fake": "MADE-UP FIGURES of the fake device",
     "emulated": "EMULATED: its times say nothing of the real board",
@@ -138,6 +139,8 @@ def notes(measurement: Measurement) -> list[str]:
             )
         if model.verdict != "WRONG" and "invoke" in model.latency.summary:
             lines.append(f"{name}: {_start(model)}")
+        if model.verdict != "WRONG" and model.latency.processes and (disturbed := _disturbed(model)):
+            lines.append(f"{name}: {disturbed}: the machine was disturbed, measure again")
         if unsettled := sum(not settled for settled in model.latency.settled):
             lines.append(f"{name}: the warm-up did not settle in {unsettled} of its processes")
     leak_check = str(measurement.data.model_dump()["leak_check"])
@@ -147,12 +150,29 @@ def notes(measurement: Measurement) -> list[str]:
 
 
 def _start(model: ModelResult) -> str:
-    """What the table has no room for: how it starts, and how its times end."""
-    latency, invoke = model.latency, model.latency.summary["invoke"]
+    """What the table has no room for: how it starts, and how the times of single inferences end."""
+    latency = model.latency
     init, first = (statistics.median(times_ns) for times_ns in (latency.init, latency.first))
-    tail = f", p99 {_time(invoke.p99_ns)}" if invoke.p99_ns else ""
-    memory = f"; peak memory {model.peak_memory_kb / 1000:.0f} MB" if model.peak_memory_kb else ""
-    return f"init {_time(init)}, first invoke {_time(first)}, invoke p90 {_time(invoke.p90_ns)}{tail}{memory}"
+    parts = [f"init {_time(init)}, first invoke {_time(first)}"]
+    # Samples of `invoke` are means over a batch, which hide the slow ones.
+    if single := latency.summary.get("inference"):
+        tail = f", p99 {_time(single.p99_ns)}" if single.p99_ns else ""
+        parts.append(f"single inferences p90 {_time(single.p90_ns)}{tail}")
+    if model.peak_memory_kb:
+        parts.append(f"peak memory {model.peak_memory_kb / 1000:.0f} MB")
+    return "; ".join(parts)
+
+
+def _disturbed(model: ModelResult) -> str:
+    """Processes that ran at another speed than the rest: the machine was busy, throttled, or in another mode."""
+    medians = [statistics.median(process) for process in model.latency.processes]
+    typical = statistics.median(medians)
+    off = [
+        f"{median / typical:.2f}" for median in medians if abs(median - typical) > _DISTURBED_SHARE * typical
+    ]
+    return (
+        f"{len(off)} of {len(medians)} processes ran at {', '.join(off)} of the others' time" if off else ""
+    )
 
 
 def _time(time_ns: float) -> str:

@@ -209,13 +209,12 @@ def test_reference_kernels_repeat_bit_for_bit() -> None:
     np.testing.assert_array_equal(first, again)
 
 
-def test_classify_gives_a_row_a_picture_and_tells_how_far_it_is() -> None:
-    model, done = golden("digits-int8"), []
+def test_classify_gives_a_row_a_picture() -> None:
+    model = golden("digits-int8")
     images = np.zeros((1001, 28, 28, 1), np.uint8)
-    raw = infer.classify(model, images, DIGITS, done.append)
+    raw = infer.classify(model, images, DIGITS)
     assert raw.shape == (1001, 10)
     assert raw.dtype == np.int8
-    assert done == [500, 500]
     assert infer.classify(model, images[:0], DIGITS).shape == (0, 10)
 
 
