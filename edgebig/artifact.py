@@ -88,6 +88,8 @@ class Card(Spec):
     classes: tuple[str, ...]
     train: ExampleSet
     test: ExampleSet
+    # The real value of one step of the quantized output, also where floats stand behind it; None in a float model.
+    output_step: float | None = None
     validation_examples: int
     seed: int
     versions: dict[str, str]

@@ -100,6 +100,7 @@ def publish(
         classes=splits.classes,
         train=_example_set(folder, splits.source, "train", splits.train),
         test=_example_set(folder, splits.source, "test", splits.test),
+        output_step=contract.outputs[0].scale or _step_behind(data, variant),
         validation_examples=len(splits.validation),
         seed=spec.train.seed,
         versions=versions(),
@@ -168,6 +169,13 @@ def _check_same(before: bytes, after: bytes, preprocessing: Preprocessing, name:
         raise EdgebigError(
             f"{name}: with other I/O, {differing} of 200 pictures are read otherwise", "please report this"
         )
+
+
+def _step_behind(data: bytes, name: str) -> float | None:
+    """The step of an int8 model whose outputs are floats, read from the same model with int8 outputs."""
+    if flatbuffer.float_operators(data):
+        return None
+    return flatbuffer.io_contract(flatbuffer.rewrite_io(data, "int8", name), name).outputs[0].scale
 
 
 def _tensor(contract: flatbuffer.TensorContract) -> Tensor:

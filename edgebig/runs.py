@@ -19,6 +19,7 @@ from edgebig.recipe import Recipe
 
 ROOT = Path("runs")
 LATEST = "latest"
+_DATA_LINE = "# data: "
 METRICS_SCHEMA = 1
 
 
@@ -55,7 +56,7 @@ class Run:
         return sorted(whole, key=lambda path: (path.stat().st_mtime_ns, path.name))
 
 
-def create(spec: Recipe, root: Path = ROOT) -> Run:
+def create(spec: Recipe, root: Path = ROOT, data: Path | None = None) -> Run:
     """A new run folder with the resolved recipe in it. Two that start in one second get two folders."""
     stem = f"{spec.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     root.mkdir(parents=True, exist_ok=True)
@@ -66,12 +67,25 @@ def create(spec: Recipe, root: Path = ROOT) -> Run:
         except FileExistsError:
             continue
         try:
-            files.write_text(folder / "recipe.toml", f"# recipe: {spec.name}\n" + recipe.to_toml(spec))
+            files.write_text(folder / "recipe.toml", _opening(spec, data) + recipe.to_toml(spec))
         except OSError:
             folder.rmdir()
             raise
         return Run(folder, spec)
     raise EdgebigError(f"{root}/{stem}: taken a hundred times over", "wait a second and try again")
+
+
+def _opening(spec: Recipe, data: Path | None) -> str:
+    where = str(data.absolute()) if data else ""
+    return f"# recipe: {spec.name}\n" + (f"{_DATA_LINE}{where}\n" if where and where.isprintable() else "")
+
+
+def data_folder(folder: Path) -> Path | None:
+    """The --data that the run in `folder` was trained with, so that it need not be given again, or None."""
+    path = folder / "recipe.toml"
+    lines = path.read_text(encoding="utf-8").splitlines()[:2] if path.is_file() else []
+    found = [Path(line.removeprefix(_DATA_LINE)) for line in lines if line.startswith(_DATA_LINE)]
+    return found[0] if found and found[0].is_dir() else None
 
 
 @contextlib.contextmanager
@@ -146,7 +160,8 @@ def finished(name: str | None, root: Path = ROOT) -> Run:
 
 
 def newest_variant(run: Run) -> Path:
-    variants = run.variants()
+    """The newest .tflite of a run; one with other I/O is the same model in another dress, and must be named."""
+    variants = [path for path in run.variants() if "-io-" not in path.stem]
     if not variants:
         raise EdgebigError(
             f"{run.folder}: no .tflite in it", "edgebig train makes one, edgebig compress another"
@@ -157,7 +172,12 @@ def newest_variant(run: Run) -> Path:
 def resolve_model(name: str | None) -> Path:
     """The .tflite that MODEL names: a file, or the newest one of a run; it says which where the user did not."""
     if name is not None and (name.endswith(".tflite") or Path(name).is_file()):
-        return Path(name)
+        path = Path(name)
+        # `latest` will point elsewhere tomorrow, and a record names its models.
+        link = path.parent
+        return (
+            link.parent / link.readlink() / path.name if link.name == LATEST and link.is_symlink() else path
+        )
     path = newest_variant(finished(name))
     say(f"model: {path}")
     return path

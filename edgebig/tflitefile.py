@@ -51,9 +51,19 @@ TFLITE: Schema = {
 
 @functools.cache
 def _builtin_names() -> dict[int, str]:
-    from ai_edge_litert.schema_py_generated import BuiltinOperator
+    return {value: key for key, value in vars(_schema().BuiltinOperator).items() if isinstance(value, int)}
 
-    return {value: key for key, value in vars(BuiltinOperator).items() if isinstance(value, int)}
+
+def _schema() -> Any:
+    """The schema's generated classes, which come with the runtime. Raises: EdgebigError where it is not installed."""
+    try:
+        from ai_edge_litert import schema_py_generated
+    except ImportError as error:
+        raise EdgebigError(
+            f"to look into a .tflite needs ai-edge-litert, which is not installed here ({error})",
+            'pip install "edgebig[device]"; from a checkout: pip install ".[device]"',
+        ) from error
+    return schema_py_generated
 
 
 def builtin_name(deprecated_builtin_code: int, builtin_code: int) -> str:
@@ -154,8 +164,7 @@ def _open_zip(model: bytes) -> zipfile.ZipFile | None:
 
 def unpack_model(model: bytes, name: str) -> Any:
     """A checked .tflite as the schema's mutable object tree (ModelT). Raises: EdgebigError."""
-    from ai_edge_litert import schema_py_generated as schema
-
+    schema = _schema()
     parse_model(model, name)
     try:
         tree = schema.ModelT.InitFromPackedBuf(model)

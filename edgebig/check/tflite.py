@@ -54,11 +54,19 @@ class Agreement:
     mcnemar_p: float
 
 
-def parity(outputs: npt.NDArray[Any], reference: npt.NDArray[Any]) -> Parity:
-    """(N, classes) raw outputs against the reference kernels' (M, classes) of the first M <= N examples."""
+def parity(
+    outputs: npt.NDArray[Any], reference: npt.NDArray[Any], output_step: float | None = None
+) -> Parity:
+    """(N, classes) raw outputs against the reference kernels' (M, classes) of the first M <= N examples.
+
+    `output_step`: where the outputs are floats behind an int8 number, the real value of its step.
+    """
     few = outputs[: len(reference)]
-    steps = np.issubdtype(few.dtype, np.integer)
+    integers = np.issubdtype(few.dtype, np.integer)
+    steps = integers or output_step is not None
     difference = np.abs(few.astype(np.float64) - reference.astype(np.float64))
+    if not integers and output_step is not None:
+        difference /= output_step
     # A NaN differs from everything, and max would let it pass as no number. The record, JSON, has no infinity.
     difference = np.nan_to_num(difference, nan=_FAR, posinf=_FAR).clip(max=_FAR)
     largest = float(difference.max(initial=0.0))

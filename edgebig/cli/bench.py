@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from edgebig.cli import options
-from edgebig.errors import EXIT_SHORTFALL
+from edgebig.errors import EXIT_INTERRUPTED, EXIT_SHORTFALL
 
 
 def add_to(app: typer.Typer) -> None:
@@ -51,7 +52,11 @@ def bench(
     artifacts = [artifact.load(runs.resolve_model(model)) for model in models or (None,)]
     settings = benching.Settings(examples, processes, rounds, samples, deadline_s=deadline)
     path = measurements.reserve(target.name, artifacts[0].path.parent, out)
-    measurement = benching.bench(artifacts, target, settings, data)
+    measurement = _measured(
+        lambda: benching.bench(
+            artifacts, target, settings, data or runs.data_folder(artifacts[0].path.parent)
+        )
+    )
     measurements.save(measurement, path)
     if json:
         options.print_json(artifact.dump_record(measurement))
@@ -64,3 +69,11 @@ def bench(
     say(f"record: {path}")
     if any(model.verdict == "WRONG" for model in measurement.models):
         raise typer.Exit(EXIT_SHORTFALL)
+
+
+def _measured(measure: Callable[[], Any]) -> Any:
+    try:
+        return measure()
+    except KeyboardInterrupt:
+        typer.echo("edgebig: stopped; nothing was recorded", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None

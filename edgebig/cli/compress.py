@@ -57,8 +57,9 @@ def compress(
     from edgebig import compress as compression
     from edgebig import train as training
 
+    splits = training.load_splits(spec, data or runs.data_folder(chosen.folder))
     try:
-        made = compression.compress(chosen, spec, training.load_splits(spec, data), seed)
+        made = compression.compress(chosen, spec, splits, seed)
     except KeyboardInterrupt:
         typer.echo("edgebig: stopped; the run is as it was", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None

@@ -29,7 +29,7 @@ def predict(
     ] = "local",
     json: options.Json = False,
 ) -> None:
-    """Read the digits in pictures."""
+    """Read the digits in pictures; with --json, one object a line."""
     from edgebig import artifact, runs
     from edgebig import device as devices
     from edgebig import predict as predicting
@@ -39,7 +39,8 @@ def predict(
     for answer in predicting.predict(found, images, devices.load(device)):
         if answer["event"] == "error":
             failed += 1
-            options.echo(f"edgebig: {answer['problem']}\n  {answer['hint']}", err=True)
+            options.echo(f"edgebig: {answer['problem']}", err=True)
+            options.echo(f"  {answer['hint']}", err=True)
         elif json:
             typer.echo(jsonlib.dumps({key: value for key, value in answer.items() if key != "event"}))
         elif answer["digits"]:

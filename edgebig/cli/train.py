@@ -58,10 +58,12 @@ def train(
     from edgebig import train as training
     from edgebig.compress import preflight
 
-    splits = training.load_splits(spec, data)
+    splits = training.load_splits(
+        spec, data or (runs.data_folder(run.folder) if resume is not None else None)
+    )
     preflight.check_recipe(spec, splits.train.images.shape[1:], len(splits.classes))
     if resume is None:
-        run = runs.create(spec)
+        run = runs.create(spec, data=data)
     try:
         with runs.training(run):
             artifact = training.train(spec, splits, run, resume=resume is not None)

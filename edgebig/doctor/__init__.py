@@ -56,8 +56,8 @@ def check_all(on_done: Callable[[Check], None] | None = None, runs: Path = Path(
         _follow(futures, on_done)
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
-        # Again and again: a check may be about to start its next child. By the threads, not by `futures`: a Ctrl-C within
-        # submit() leaves a job that runs and stands in no list.
+        # Again and again: a check may be about to start its next child. By the threads, not by `futures`: a Ctrl-C
+        # within submit() leaves a job that runs and stands in no list.
         while any(thread.name.startswith(_THREADS) for thread in threading.enumerate()):
             kill_children()
             time.sleep(0.02)

@@ -143,10 +143,23 @@ def notes(measurement: Measurement) -> list[str]:
             lines.append(f"{name}: {disturbed}: the machine was disturbed, measure again")
         if unsettled := sum(not settled for settled in model.latency.settled):
             lines.append(f"{name}: the warm-up did not settle in {unsettled} of its processes")
+    if busy := _busy(measurement):
+        lines.append(busy)
     leak_check = str(measurement.data.model_dump()["leak_check"])
     if "not possible" in leak_check and any(model.accuracy for model in measurement.models):
         lines.append(f"leak check {leak_check}")
     return lines
+
+
+def _busy(measurement: Measurement) -> str:
+    """More load before the measuring than the machine has cores: whatever was measured, others measured along."""
+    before = measurement.conditions[0].model_dump() if measurement.conditions else {}
+    load, cores = before.get("load_1min"), measurement.machine.model_dump().get("cores")
+    if not load or not cores or load <= cores:
+        return ""
+    return (
+        f"load {load:g} on {cores} cores before it began: the machine was busy, measure again when it is not"
+    )
 
 
 def _start(model: ModelResult) -> str:

@@ -24,7 +24,7 @@ def prune(trained: Any, examples: int, **settings: Any) -> tuple[Any, dict[str, 
     splits: Splits = trained.splits
     few = Splits(splits.source, splits.classes, splits.train[:examples], splits.validation, splits.test)
     model = train.load_model(trained.run)
-    pruned, record = prune(Context(few, trained.spec, ("prune",)), model, Prune(**settings))
+    pruned, record = prune(Context(few, trained.spec, ("prune",), 0), model, Prune(**settings))
     return pruned, record.model_dump()
 
 

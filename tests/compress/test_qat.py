@@ -25,7 +25,7 @@ def test_zeros_stay_only_where_they_were_asked_for(trained: Any, passes: tuple[s
         kernel[np.abs(kernel) < np.median(np.abs(kernel))] = 0
         model.get_layer(name).set_weights([kernel, *others])
     quantized, record = qat(
-        Context(trained.splits, trained.spec, passes), model, Qat(epochs=2, batch_size=32)
+        Context(trained.splits, trained.spec, passes, 0), model, Qat(epochs=2, batch_size=32)
     )
     made = record.model_dump()
     assert (made["name"], made["epochs"]) == ("qat", 2)
