@@ -154,3 +154,11 @@ def test_a_record_is_of_its_kind(tmp_path: Path) -> None:
     path.write_text('{"schema": 1, "provenance": "fake"}')
     with pytest.raises(EdgebigError, match=r"measurement\.json: recipe: Field required"):
         artifact.read_record(path, Card, 1, "card")
+
+
+def test_nothing_is_written_over(model: Path) -> None:
+    folder = model.parent
+    assert artifact.free_variant(folder, "int8-new") == "int8-new"
+    assert artifact.free_variant(folder, model.stem) == f"{model.stem}-2"
+    (folder / f"{model.stem}-2.json").touch()
+    assert artifact.free_variant(folder, model.stem) == f"{model.stem}-3"

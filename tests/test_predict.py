@@ -102,7 +102,9 @@ def test_json_is_one_object_a_line_and_exit_1_where_a_picture_failed(
     answer = json.loads(line)
     assert list(answer) == ["image", "label", "confidence", "digits"]
     assert answer["image"] == str(good)
-    assert "absent.png" in err
+    problem, hint = err.splitlines()
+    assert "absent.png" in problem
+    assert hint.startswith("  ")
     assert "Traceback" not in err
 
 

@@ -241,3 +241,36 @@ def test_a_remove_that_was_cut_short_can_be_done_again(monkeypatch: pytest.Monke
     assert runs.locate(run.name) == run.folder
     runs.remove(run.folder)
     assert not run.folder.exists()
+
+
+def test_a_run_remembers_where_its_data_was(here: Path) -> None:
+    folder = here / "my data"
+    folder.mkdir()
+    run = runs.create(SPEC, data=Path("my data"))
+    assert runs.data_folder(run.folder) == folder
+    assert runs.load(str(run.folder)).recipe == SPEC
+    folder.rmdir()
+    assert runs.data_folder(run.folder) is None
+    assert runs.data_folder(make().folder) is None
+    assert runs.data_folder(here) is None
+    # No line of a recipe can be smuggled in by a folder's name.
+    odd = Path("a\n[train]")
+    assert runs.load(str(runs.create(SPEC, data=odd).folder)).recipe == SPEC
+
+
+def test_a_model_with_other_io_is_taken_only_by_its_name() -> None:
+    run = make(variants=("float32", "int8", "int8-io-uint8"))
+    assert runs.resolve_model(run.name).name == "int8.tflite"
+    named = run.folder / "int8-io-uint8.tflite"
+    assert runs.resolve_model(str(named)) == named
+    # A record names its models, and `latest` will be another run tomorrow.
+    assert runs.resolve_model("runs/latest/int8.tflite") == run.folder / "int8.tflite"
+
+
+def test_two_cannot_train_one_run() -> None:
+    run = make(finish=False)
+    refused = pytest.raises(EdgebigError, match="another process is training it")
+    with runs.training(run), refused, runs.training(run):
+        pass
+    with runs.training(run):
+        pass

@@ -83,3 +83,14 @@ def test_an_unfit_model_or_picture_is_one_message() -> None:
         tflite.labels(b"TFL3 no model", images, GREY)
     with pytest.raises(EdgebigError, match="the pictures are"):
         tflite.labels((GOLDEN / "digits-int8.tflite").read_bytes(), images[:, :14], GREY)
+
+
+def test_floats_behind_an_int8_number_are_held_by_its_steps() -> None:
+    reference = np.tile(np.float32([0.25, 0.75]), (200, 1))
+    step = 1 / 256
+    near = reference.copy()
+    near[5, 0] += 3 * step
+    found = tflite.parity(near, reference, step)
+    assert (found.unit, found.largest_difference, found.holds) == ("steps", pytest.approx(3), True)
+    assert not tflite.parity(near, reference).holds
+    assert not tflite.parity(reference + np.float32(step), reference, step).holds

@@ -437,3 +437,21 @@ def test_ctrl_c_while_it_asks_is_130() -> None:
     assert asking.wait(timeout=30) == 130
     assert asking.communicate() == (b"", b"")
     assert run.folder.is_dir()
+
+
+def test_compress_takes_settings_of_its_own_alone(edgebig: Edgebig, here: Path) -> None:
+    make_run()
+    done = edgebig("compress", "--int8", "--set", "data.validation=100")
+    assert done.code == 1
+    assert (
+        "--set data.validation=100: the training is done; compress takes compress.* and convert.*"
+        in done.stderr
+    )
+
+
+def test_convert_twice_makes_one_file(edgebig: Edgebig, here: Path) -> None:
+    run = make_run()
+    for _ in range(2):
+        assert edgebig("convert", run.name, "--io", "uint8").code == 0
+        assert edgebig("convert", run.name).code == 0
+    assert {path.name for path in run.folder.glob("*.tflite")} == {"int8.tflite", "int8-io-uint8.tflite"}

@@ -185,3 +185,18 @@ def test_a_note_stays_on_its_line_in_a_pipe() -> None:
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_a_terminal_without_unicode_gets_the_table(encoding: str) -> None:
     assert "100.00%" in shown(measurement(model("m.tflite")), encoding)
+
+
+def test_a_disturbed_process_and_a_busy_machine_are_told() -> None:
+    calm = model("calm.tflite")
+    processes = (tuple(2 * time_ns for time_ns in calm.latency.processes[0]), *calm.latency.processes[1:])
+    latency = Latency(kind="raw", init=(1,) * 5, first=(1,) * 5, settled=(True,) * 5, processes=processes)
+    busy = {
+        "machine": Open.model_validate({"cpu": "A CPU", "cores": 2}),
+        "conditions": (Open.model_validate({"when": "before", "load_1min": 4.7}),),
+    }
+    text = shown(measurement(calm, model("slow.tflite", latency=latency), **busy))
+    assert "slow: 1 of 5 processes ran at 2.00 of the others' time: the machine was disturbed" in text
+    assert "calm: 1 of 5" not in text
+    assert "load 4.7 on 2 cores before it began" in text
+    assert "was busy" not in shown(measurement(calm, **{**busy, "conditions": ()}))
