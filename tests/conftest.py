@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -28,6 +29,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Hypothesis's deadline of 200 ms an example is a timing test, and these machines stall.
 settings.register_profile("edgebig", deadline=None)
 settings.load_profile("edgebig")
+
+# A shell that starts its jobs in the background has them ignore Ctrl-C, and so would the children that tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED = Path(os.environ.get("EDGEBIG_SHARED", ROOT.parent / "shared")).resolve()
 USERS_ENVIRONMENT = dict(os.environ)
