@@ -46,7 +46,7 @@ def test_from_digits_to_a_benchmarked_int8_model(tmp_path: Path) -> None:
     assert abs(comparison.accuracy_points) <= 1.0
 
     read = re.search(r"picture\.png: (\d) \(", done.stdout)
-    drawn = re.search(r"The picture shows a (\d)", done.stdout)
+    drawn = re.search(r"What is drawn there: (\d)", done.stdout)
     assert read is not None
     assert drawn is not None
     assert read.group(1) == drawn.group(1)

@@ -49,7 +49,7 @@ def main() -> None:
     edgebig(
         "predict", models[1], str(picture), what="read a picture of a digit that it never saw, pen on paper"
     )
-    print(f"The picture shows a {drawn}.")
+    print(f"What is drawn there: {drawn}")
     edgebig("bench", *models, what="accuracy on 1,000 digits that it never saw, and latency, in turns")
     print(f"\nDone in {time.monotonic() - started_s:.0f} s. Everything is in {run}/.")
 

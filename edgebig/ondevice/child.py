@@ -23,8 +23,9 @@ def run(task: dict[str, Any], store: str) -> Iterator[dict[str, Any]]:
     _end_with(task["parent"])
     images_u8 = _inputs(task, store)
     models: list[Any] = []
-    # The first model of a process pays for loading the libraries; `init` and `first` are to be the model's own.
-    _load(task, store, task["models"][0]).warm_up()
+    if task["task"] == "measure":
+        # The first model of a process pays for loading the libraries; `init` and `first` are to be the model's own.
+        _load(task, store, task["models"][0]).warm_up()
     for model in task["models"]:
         loaded = _load(task, store, model)
         models.append((model, loaded))
