@@ -18,7 +18,7 @@ import numpy as np
 
 from edgebig import convert, files, models, recipe, runs
 from edgebig.artifact import Artifact
-from edgebig.data import pipeline, source
+from edgebig.data import pipeline
 from edgebig.data.source import Splits
 from edgebig.errors import EdgebigError
 from edgebig.keras import keras, tf
@@ -87,10 +87,6 @@ def train(spec: Recipe, splits: Splits, run: runs.Run, *, resume: bool = False) 
     for left_by_a_kill in run.folder.glob(".*-*"):
         left_by_a_kill.unlink(missing_ok=True)
     return artifact
-
-
-def load_splits(spec: Recipe, folder: Path | None) -> Splits:
-    return source.load(spec.data.source, validation=spec.data.validation, folder=folder)
 
 
 def load_model(run: runs.Run) -> Any:

@@ -35,6 +35,7 @@ def compress(
     from edgebig import artifact, runs
     from edgebig import recipe as recipes
     from edgebig.cli.train import describe
+    from edgebig.data import source
     from edgebig.progress import say
 
     chosen = runs.finished(run)
@@ -54,10 +55,11 @@ def compress(
             )
     spec = recipes.with_settings(spec, assignments or [])
 
-    from edgebig import compress as compression
-    from edgebig import train as training
+    folder = data or runs.data_folder(chosen.folder)
+    splits = source.load(spec.data.source, validation=spec.data.validation, folder=folder)
 
-    splits = training.load_splits(spec, data or runs.data_folder(chosen.folder))
+    from edgebig import compress as compression
+
     try:
         made = compression.compress(chosen, spec, splits, seed)
     except KeyboardInterrupt:

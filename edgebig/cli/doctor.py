@@ -16,12 +16,15 @@ def add_to(app: typer.Typer) -> None:
 def doctor(json: options.Json = False) -> None:
     """Tell what works here, each thing tried and not guessed, with the mend where it does not."""
     from edgebig import doctor as doctoring
+    from edgebig.progress import track
 
+    with track("trying what is here", doctoring.CHECK_COUNT) as advance:
+        checks = doctoring.check_all(on_done=lambda check: advance(note=check.name))
     if json:
-        checks = doctoring.check_all()
         options.print_json(doctoring.to_json(checks))
     else:
-        checks = doctoring.check_all(on_done=_print)
+        for check in checks:
+            _print(check)
     raise typer.Exit(doctoring.exit_code(checks))
 
 

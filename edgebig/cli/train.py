@@ -37,8 +37,9 @@ def train(
     json: options.Json = False,
 ) -> None:
     """Train a recipe into a new run folder."""
+    from edgebig import files, runs
     from edgebig import recipe as recipes
-    from edgebig import runs
+    from edgebig.data import source
 
     overrides = options.settings(assignments, seed)
     if resume is not None:
@@ -55,12 +56,14 @@ def train(
         )
     spec = run.recipe if resume is not None else recipes.load(recipe or "", overrides)
 
+    # What can be refused is refused before TensorFlow's seconds of loading.
+    files.check_writable(runs.ROOT / spec.name if resume is None else run.checkpoint_path)
+    folder = data or (runs.data_folder(run.folder) if resume is not None else None)
+    splits = source.load(spec.data.source, validation=spec.data.validation, folder=folder)
+
     from edgebig import train as training
     from edgebig.compress import preflight
 
-    splits = training.load_splits(
-        spec, data or (runs.data_folder(run.folder) if resume is not None else None)
-    )
     preflight.check_recipe(spec, splits.train.images.shape[1:], len(splits.classes))
     if resume is None:
         run = runs.create(spec, data=data)

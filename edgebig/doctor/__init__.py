@@ -43,6 +43,9 @@ CHECKS: tuple[Callable[[], list[Check]], ...] = (
 )
 
 
+CHECK_COUNT = 20  # a check of one thing may tell of several
+
+
 def check_all(on_done: Callable[[Check], None] | None = None, runs: Path = Path("runs")) -> list[Check]:
     """Everything, in the order of CHECKS. `on_done` is called in this thread for each check when it ends.
 
