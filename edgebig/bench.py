@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ from edgebig.data.source import Examples
 from edgebig.device import Device
 from edgebig.drivers.protocol import Event, Job, JobModel, Session
 from edgebig.errors import DeviceError, EdgebigError
-from edgebig.measurement import Accuracy, Comparison, Delegate, Latency, Measurement, ModelResult, Open
+from edgebig.measurement import Comparison, Delegate, Latency, Measurement, ModelResult, Open, Verdict
 from edgebig.progress import track
 
 # Outputs are held against the reference kernels on so many examples; more would take longer than the bench itself.
@@ -306,16 +306,13 @@ def _latency(collected: _Collected, sha256: str) -> Latency:
     )
 
 
-def _accuracy(labels: Sequence[int], examples: Examples) -> Accuracy:
+def _accuracy(labels: Sequence[int], examples: Examples) -> stats.Accuracy:
     if len(labels) != len(examples):
         raise DeviceError(f"{len(labels)} predictions came back for {len(examples)} pictures", "run it again")
-    interval = stats.accuracy_interval(int(np.sum(np.array(labels) == examples.labels)), len(examples))
-    return Accuracy(**vars(interval))
+    return stats.accuracy_interval(int(np.sum(np.array(labels) == examples.labels)), len(examples))
 
 
-def _verdict(
-    parity: tflite.Parity | None, delegate: Delegate
-) -> tuple[Literal["OK", "WRONG", "PARTIAL", "UNCHECKED"], str]:
+def _verdict(parity: tflite.Parity | None, delegate: Delegate) -> tuple[Verdict, str]:
     if parity is None:
         return "UNCHECKED", "its outputs were not held against the reference kernels"
     if not parity.holds:

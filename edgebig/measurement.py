@@ -14,8 +14,10 @@ from edgebig import artifact, files, stats
 from edgebig.check.tflite import Parity
 from edgebig.drivers.protocol import Provenance
 from edgebig.recipe import Spec
+from edgebig.stats import Accuracy, LatencySummary
 
 MEASUREMENT_SCHEMA = 1
+Verdict = Literal["OK", "WRONG", "PARTIAL", "UNCHECKED"]
 FRAME_PARTS = ("pre", "inference", "post")
 
 
@@ -23,19 +25,6 @@ class Open(Spec):
     """A part of the record whose keys differ from device to device."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
-
-
-class Summary(Spec):
-    """Over `n` samples in `processes` processes, in ns; p99 only from 1,000 samples, intervals of 95 %."""
-
-    n: int
-    processes: int
-    min_ns: float
-    p50_ns: float
-    p90_ns: float
-    p99_ns: float | None
-    p50_interval_ns: tuple[float, float] | None
-    p90_interval_ns: tuple[float, float] | None
 
 
 class Latency(Spec):
@@ -53,7 +42,7 @@ class Latency(Spec):
     first: tuple[int, ...] = ()
     processes: tuple[tuple[int, ...], ...] = ()
     frames: tuple[tuple[tuple[int, int, int], ...], ...] = ()
-    summary: dict[str, Summary] = Field(default_factory=dict)
+    summary: dict[str, LatencySummary] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -74,16 +63,6 @@ class Delegate(Spec):
     left: tuple[str, ...]
 
 
-class Accuracy(Spec):
-    """On the device, with the 95 % Wilson interval."""
-
-    correct: int
-    n: int
-    value: float
-    low: float
-    high: float
-
-
 class ModelResult(Spec):
     """One model on the device."""
 
@@ -99,7 +78,7 @@ class ModelResult(Spec):
     predictions: tuple[int, ...] | None
     accuracy: Accuracy | None
     parity: Parity | None
-    verdict: Literal["OK", "WRONG", "PARTIAL", "UNCHECKED"]
+    verdict: Verdict
     cause: str
 
 
@@ -138,7 +117,7 @@ def _summaries(processes: Sequence[Any], frames: Sequence[Any]) -> dict[str, Any
         times["frame"] = [[sum(frame) for frame in process] for process in frames]
         for index, part in enumerate(FRAME_PARTS):
             times[part] = [[frame[index] for frame in process] for process in frames]
-    return {name: vars(stats.latency_summary(samples)) for name, samples in times.items()}
+    return {name: stats.latency_summary(samples) for name, samples in times.items()}
 
 
 def reserve(device: str, folder: Path, path: Path | None) -> Path:

@@ -41,6 +41,15 @@ class Progress:
     best_epoch: int = -1
     best_weights: list[Any] = field(default_factory=list)
 
+    def facts(self) -> dict[str, float]:
+        """What a record says of a phase: epochs, the best one (from 1), and its accuracy on validation."""
+        best = self.history[self.best_epoch]
+        return {
+            "epochs": self.epoch,
+            "best_epoch": self.best_epoch + 1,
+            "validation_accuracy": best["val_accuracy"],
+        }
+
 
 def train(spec: Recipe, splits: Splits, run: runs.Run, *, resume: bool = False) -> Artifact:
     """Trains `spec` into `run`: model.keras, history.csv, float32.tflite with its card, metrics.json; then `latest`.
@@ -66,17 +75,14 @@ def train(spec: Recipe, splits: Splits, run: runs.Run, *, resume: bool = False) 
         run.folder, "float32", convert.to_tflite(model, int8=False), spec, splits,
         parameters=model.count_params(), passes=(), parent=None,
     )  # fmt: skip
-    best = progress.history[progress.best_epoch]
     card = artifact.card
     assert card is not None
     runs.finish(
         run,
         {
             "schema": runs.METRICS_SCHEMA,
-            "epochs": progress.epoch,
-            "best_epoch": progress.best_epoch + 1,
+            **progress.facts(),
             "parameters": model.count_params(),
-            "validation_accuracy": best["val_accuracy"],
             "validation_n": len(splits.validation),
             "float32_test_accuracy": card.host_accuracy.value,
             "test_n": card.host_accuracy.n,

@@ -54,9 +54,7 @@ def prune(context: Context, model: Any, spec: Prune) -> tuple[Any, PassRecord]:
         "asked": spec.sparsity,
         "sparsity_by_layer": {name: round(share, 4) for name, share in reached.items()},
         "not_pruned": sorted(set(kernel_sparsity(stripped)) - asked),
-        "epochs": fitted.epoch,
-        "best_epoch": fitted.best_epoch + 1,
-        "validation_accuracy": fitted.history[fitted.best_epoch]["val_accuracy"],
+        **fitted.facts(),
     }
     return stripped, PassRecord.model_validate(record)
 

@@ -27,9 +27,7 @@ def qat(context: Context, model: Any, spec: Qat) -> tuple[Any, PassRecord]:
     record: dict[str, Any] = {
         "name": "qat",
         "scheme": "int8, prune-preserving" if preserve else "int8",
-        "epochs": fitted.epoch,
-        "best_epoch": fitted.best_epoch + 1,
-        "validation_accuracy": fitted.history[fitted.best_epoch]["val_accuracy"],
+        **fitted.facts(),
     }
     return quantized, PassRecord.model_validate(record)
 
