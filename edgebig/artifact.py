@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from edgebig import files
 from edgebig.errors import EdgebigError
-from edgebig.recipe import Spec
+from edgebig.recipe import Data, Spec
 
 CARD_SCHEMA = 1
 # It becomes part of a file's name, so that it may hold nothing else.
@@ -37,6 +37,9 @@ class Preprocessing(Spec):
     high: float
     ink_is_high: bool
     colour: Literal["grey", "rgb"]
+    # What is looked at in a picture from elsewhere: each piece of ink that may be a digit, or the whole of it.
+    framing: Literal["ink", "whole"] = "ink"
+    fit: Literal["pad", "crop", "stretch"] = "pad"
 
 
 class ExampleSet(Spec):
@@ -88,12 +91,18 @@ class Card(Spec):
     classes: tuple[str, ...]
     train: ExampleSet
     test: ExampleSet
+    # How the examples were read and split; augmentation is no part of it. None in cards older than it.
+    data: Data | None = None
     # The real value of one step of the quantized output, also where floats stand behind it; None in a float model.
     output_step: float | None = None
     validation_examples: int
     seed: int
     versions: dict[str, str]
     host_accuracy: HostAccuracy
+
+    def data_spec(self) -> Data:
+        """What gives the examples that this model was trained, validated and tested with."""
+        return self.data or Data(source=self.test.source, validation=self.validation_examples)
 
 
 @dataclass(frozen=True)

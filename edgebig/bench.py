@@ -17,7 +17,7 @@ from edgebig import artifact, drivers, stats
 from edgebig.artifact import Artifact
 from edgebig.check import tflite
 from edgebig.data import source
-from edgebig.data.source import Examples
+from edgebig.data.examples import Examples, per_class
 from edgebig.device import Device
 from edgebig.drivers.protocol import Event, Job, JobModel, Session
 from edgebig.errors import DeviceError, EdgebigError
@@ -85,10 +85,10 @@ def test_examples(
             f"the models were tested on different data: {', '.join(sorted(names))}",
             "bench them one source at a time",
         )
-    splits = source.load(cards[0].test.source, validation=cards[0].validation_examples, folder=folder)
+    splits = source.load(cards[0].data_spec(), folder)
     examples = splits.test
     if count is not None and count < len(examples):
-        examples = examples[source.per_class(examples.labels, count, seed=0)]
+        examples = examples[per_class(examples.labels, count, seed=0)]
     checked = [_leak_check(item, examples) for item in artifacts if item.card is not None]
     data = {"source": splits.source, "split": "test", "n": len(examples), "of": len(splits.test)}
     return examples, {**data, "leak_check": "; ".join(dict.fromkeys(checked))}
@@ -184,7 +184,7 @@ def _job(
     if examples is not None:
         with tempfile.TemporaryDirectory(prefix="edgebig-") as folder:
             path = Path(folder) / "inputs.npy"
-            np.save(path, examples.images)
+            _write_pictures(path, examples)
             inputs = session.put(path)
     return Job(
         models=tuple(
@@ -206,6 +206,15 @@ def _job(
         warmup_s=settings.warmup_s,
         want=("predictions", "outputs", "latency") if settings.latency else ("predictions", "outputs"),
     )
+
+
+def _write_pictures(path: Path, examples: Examples) -> None:
+    """The pictures as one .npy, some at a time: a test set may be larger than the memory."""
+    shape = (len(examples), *examples.shape)
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        for images in examples.chunks():
+            file.write(np.ascontiguousarray(images).tobytes())
 
 
 def _reference_outputs(

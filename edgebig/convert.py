@@ -16,12 +16,11 @@ import edgebig
 from edgebig import artifact, files, flatbuffer, metadata, stats
 from edgebig.artifact import Artifact, Card, ExampleSet, HostAccuracy, PassRecord, Preprocessing, Tensor
 from edgebig.check import tflite
-from edgebig.data.source import Examples, Splits
+from edgebig.data.examples import Examples, Splits
 from edgebig.errors import EdgebigError
 from edgebig.progress import quiet
-from edgebig.recipe import Recipe
+from edgebig.recipe import Augment, Recipe
 
-GREY_INK_HIGH = Preprocessing(low=0.0, high=1.0, ink_is_high=True, colour="grey")
 _VERSIONED = ("tensorflow", "tf_keras", "tensorflow-model-optimization", "ai-edge-litert", "numpy")
 
 
@@ -96,15 +95,16 @@ def publish(
         passes=tuple(passes),
         input=_tensor(contract.inputs[0]),
         output=_tensor(contract.outputs[0]),
-        preprocessing=GREY_INK_HIGH,
+        preprocessing=preprocessing(spec, splits),
         classes=splits.classes,
         train=_example_set(folder, splits.source, "train", splits.train),
         test=_example_set(folder, splits.source, "test", splits.test),
+        data=spec.data.model_copy(update={"augment": Augment()}),
         output_step=contract.outputs[0].scale or _step_behind(data, variant),
         validation_examples=len(splits.validation),
         seed=spec.train.seed,
         versions=versions(),
-        host_accuracy=host_accuracy(data, splits.test, "test"),
+        host_accuracy=host_accuracy(data, splits.test, "test", preprocessing(spec, splits)),
     )
     return artifact.save(folder, variant, data, card)
 
@@ -147,9 +147,17 @@ def with_io(source: Artifact, dtype: Any, folder: Path | None = None) -> Artifac
     return artifact.save(folder, variant, rewritten, new_card)
 
 
-def host_accuracy(data: bytes, examples: Examples, split: Any) -> HostAccuracy:
+def preprocessing(spec: Recipe, splits: Splits) -> Preprocessing:
+    """What training makes of pixels: 0..255 become 0..1, and the picture is as the recipe's [data] frames it."""
+    return Preprocessing(
+        low=0.0, high=1.0, ink_is_high=True, colour="grey" if splits.train.shape[2] == 1 else "rgb",
+        framing=splits.framing, fit=spec.data.fit,
+    )  # fmt: skip
+
+
+def host_accuracy(data: bytes, examples: Examples, split: Any, preprocessing: Preprocessing) -> HostAccuracy:
     """Accuracy of .tflite bytes on `examples` by the runtime on this host."""
-    predicted = tflite.labels(data, examples.images, GREY_INK_HIGH.model_dump())
+    predicted = tflite.labels(data, examples, preprocessing.model_dump())
     correct = int(np.sum(predicted == examples.labels))
     interval = stats.accuracy_interval(correct, len(examples))
     runtime = f"{tflite.HOST_RUNTIME} {_version(tflite.HOST_RUNTIME)}"
@@ -164,7 +172,8 @@ def _check_same(before: bytes, after: bytes, preprocessing: Preprocessing, name:
     images_u8 = np.random.default_rng(0).integers(0, 256, (200, *shape[1:]), np.uint8)
     # Half of them dark with bright specks, which is more like pictures of ink.
     images_u8[:100] *= images_u8[:100] > 200
-    read = [tflite.labels(data, images_u8, preprocessing.model_dump()) for data in (before, after)]
+    noise = Examples(images_u8, np.zeros(len(images_u8), np.int64))
+    read = [tflite.labels(data, noise, preprocessing.model_dump()) for data in (before, after)]
     if differing := int(np.sum(read[0] != read[1])):
         raise EdgebigError(
             f"{name}: with other I/O, {differing} of 200 pictures are read otherwise", "please report this"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 import itertools
 import json
+import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
 from edgebig import lookup
 from edgebig.errors import EdgebigError
@@ -30,26 +32,103 @@ _SHOWN_CHARACTERS = 60
 _SET_AS_IN = "as in --set train.epochs=3"
 
 
+SOURCES = ("digits-5k", "mnist", "fashion-mnist")
+OWN_SOURCES = ("idx", "npz", "images", "csv", "python")
+
+
 class Spec(BaseModel):
     """A table of a TOML file: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Augment(Spec):
-    """Ranges of the random affine map that each training image goes through; 0 is off."""
+def _user_code(text: str) -> str:
+    if not re.fullmatch(r"python:.+:[A-Za-z_]\w*", text):
+        raise ValueError("must be python:FILE:FUNCTION")
+    return text
 
-    shift_px: float = Field(0.0, ge=0, le=14, description="shift up to so many pixels each way")
+
+def _source(text: str) -> str:
+    kind, colon, rest = text.partition(":")
+    if text in SOURCES or (kind == "python" and _user_code(text)) or (kind in OWN_SOURCES and rest):
+        return text
+    if kind in OWN_SOURCES:
+        raise ValueError(f"must say where, as in {kind}:{'DIR' if kind in ('idx', 'images') else 'FILE'}")
+    close = difflib.get_close_matches(kind if colon else text, [*SOURCES, *OWN_SOURCES], n=1)
+    guess = f" (did you mean '{close[0]}'?)" if close else ""
+    raise ValueError(
+        f"must be one of {', '.join(SOURCES)}, idx:DIR, npz:FILE, images:DIR, csv:FILE, python:FILE:FUNCTION{guess}"
+    )
+
+
+def _share(value: int | float) -> int | float:
+    if (isinstance(value, float) and not 0 < value < 1) or (value < 1 and isinstance(value, int)):
+        raise ValueError("must be a count (1, 5000) or a share between 0 and 1 (0.1)")
+    return value
+
+
+def _unique(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) < len(names) or len(names) < 2:
+        raise ValueError("must be at least two different names")
+    return names
+
+
+UserCode = Annotated[str, AfterValidator(_user_code)]
+Share = Annotated[int | float, AfterValidator(_share)]
+Channels = Annotated[int, Field(ge=1, le=512)]
+Blocks = Annotated[int, Field(ge=0, le=16)]
+Pixels = Annotated[int, Field(ge=1, le=4096)]
+
+
+class Augment(Spec):
+    """How each training picture is changed by chance; 0 is off. Draws are even between 0, or minus that, and that."""
+
+    shift_px: float = Field(0.0, ge=0, le=1000, description="shift up to so many pixels each way")
     rotate_deg: float = Field(0.0, ge=0, le=180, description="turn up to so many degrees each way")
     zoom: float = Field(0.0, ge=0, lt=1, description="scale between 1 - zoom and 1 + zoom")
     shear: float = Field(0.0, ge=0, le=1, description="slant up to so many pixels a pixel")
+    elastic_px: float = Field(0.0, ge=0, le=100, description="bend by so many pixels (standard deviation)")
+    elastic_scale_px: float = Field(7.0, ge=2, le=1000, description="how far a bend reaches")
+    stroke_px: float = Field(0.0, ge=0, le=4, description="bright strokes wider or thinner at each edge")
+    blur_px: float = Field(0.0, ge=0, le=10, description="blur of up to this standard deviation")
+    noise: float = Field(0.0, ge=0, le=1, description="noise of up to this standard deviation; white is 1")
+    cutout_px: int = Field(0, ge=0, le=1000, description="side of a square that is blacked out")
+    mixup: float = Field(0.0, ge=0, le=10, description="mix pictures and labels by Beta(mixup, mixup)")
+    flip: bool = Field(False, description="mirror half of the pictures, left to right")
+    brightness: float = Field(0.0, ge=0, le=1, description="add or take up to this; white is 1")
+    contrast: float = Field(0.0, ge=0, lt=1, description="contrast times 1 - contrast to 1 + contrast")
+    fill: Literal["black", "edge"] = Field(
+        "black", description="what comes in from outside of a moved picture"
+    )
+    function: UserCode | None = Field(
+        None, description="your own, after the others: (pictures, seed) -> pictures"
+    )
 
 
 class Data(Spec):
-    """Where the examples come from."""
+    """Where the examples come from, how they are split, and what pictures are made into."""
 
-    source: Literal["digits-5k", "mnist"]
-    validation: int = Field(5000, ge=10, description="examples held out of train (digits-5k has its own 500)")
+    source: Annotated[str, AfterValidator(_source)]
+    validation: Share = Field(0.1, description="examples held out of train, a count or a share")
+    test: Share = Field(0.1, description="likewise, where the source has no test set of its own")
+    classes: Annotated[tuple[str, ...], AfterValidator(_unique)] | None = Field(
+        None, description="only these classes, in this order"
+    )
+    size: tuple[Pixels, Pixels] | None = Field(
+        None, description="height and width that pictures are brought to; may be left out where all are alike"
+    )
+    colour: Literal["grey", "rgb"] | None = Field(None, description="left out: as the pictures are")
+    fit: Literal["pad", "crop", "stretch"] = Field(
+        "pad", description="how a picture of another shape fits `size`"
+    )
+    framing: Literal["ink", "whole"] | None = Field(
+        None, description="what `predict` looks at: each digit that it finds, or the whole picture"
+    )
+    skip_broken: bool = Field(False, description="leave out files that cannot be read, and list them")
+    embedded: Literal["leave-out", "validate"] = Field(
+        "leave-out",
+        description="of mnist: what becomes of the 1,500 digits that digits-5k validates and tests with",
+    )
     augment: Augment = Augment()
 
 
@@ -57,7 +136,8 @@ class DigitCnn(Spec):
     """A small residual convolutional net for 28x28 grey pictures."""
 
     name: Literal["digit-cnn"]
-    channels: tuple[Annotated[int, Field(ge=1, le=512)], Annotated[int, Field(ge=1, le=512)]] = (16, 40)
+    channels: tuple[Channels, Channels] = (16, 32)
+    blocks: tuple[Blocks, Blocks] = (1, 2)
 
 
 class KerasConvnet(Spec):
@@ -67,7 +147,55 @@ class KerasConvnet(Spec):
     dropout: float = Field(0.5, ge=0, lt=1)
 
 
-Model = Annotated[DigitCnn | KerasConvnet, Field(discriminator="name")]
+class PictureCnn(Spec):
+    """A residual convolutional net for pictures of any size: a stem, then stages that each halve the picture."""
+
+    name: Literal["picture-cnn"]
+    channels: Annotated[tuple[Channels, ...], Field(min_length=1, max_length=8)] = (32, 64, 128)
+    blocks: Blocks = Field(1, description="residual blocks in each stage")
+    dropout: float = Field(0.0, ge=0, lt=1)
+
+
+class Mlp(Spec):
+    """Dense layers on the flattened picture; no hidden one is (multinomial) logistic regression."""
+
+    name: Literal["mlp"]
+    hidden: tuple[Annotated[int, Field(ge=1, le=65_536)], ...] = (64, 32)
+    activation: Literal["relu", "tanh", "sigmoid"] = "relu"
+    dropout: float = Field(0.0, ge=0, lt=1)
+    head: Literal["softmax", "sigmoid"] = Field("softmax", description="sigmoid: one unit, for two classes")
+
+
+class PythonModel(Spec):
+    """Your own: a function of (input_shape, classes, **options) that gives an uncompiled Keras model."""
+
+    name: UserCode
+    options: dict[str, str | int | float | bool] = Field({}, description="handed to the function by name")
+
+
+def _model_tag(value: Any) -> str | None:
+    name = value.get("name") if isinstance(value, dict) else getattr(value, "name", None)
+    if not isinstance(name, str):
+        return None
+    return "python" if name.startswith("python:") else name
+
+
+Model = Annotated[
+    Annotated[DigitCnn, Tag("digit-cnn")]
+    | Annotated[KerasConvnet, Tag("keras-convnet")]
+    | Annotated[PictureCnn, Tag("picture-cnn")]
+    | Annotated[Mlp, Tag("mlp")]
+    | Annotated[PythonModel, Tag("python")],
+    Discriminator(_model_tag),
+]
+
+
+def _loss(text: str) -> str:
+    if text in ("cross-entropy", "mean-squared-error"):
+        return text
+    if not text.startswith("python:"):
+        raise ValueError("must be cross-entropy, mean-squared-error or python:FILE:FUNCTION")
+    return _user_code(text)
 
 
 class Fit(Spec):
@@ -76,9 +204,20 @@ class Fit(Spec):
     epochs: int = Field(ge=1, le=10_000)
     learning_rate: float = Field(gt=0, le=10)
     batch_size: int = Field(128, ge=1, le=65_536)
-    schedule: Literal["constant", "cosine"] = "cosine"
+    optimizer: Literal["sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop"] = "adam"
+    momentum: float = Field(0.9, gt=0, lt=1, description="of momentum and nesterov")
+    weight_decay: float = Field(
+        0.0, ge=0, le=1, description="a step takes learning_rate * weight_decay off each kernel (decoupled)"
+    )
+    schedule: Literal["constant", "step", "cosine", "one-cycle"] = "cosine"
     warmup_steps: int = Field(0, ge=0)
+    step_epochs: int = Field(10, ge=1, description="of step: the rate is cut every so many epochs")
+    step_factor: float = Field(0.1, gt=0, lt=1, description="of step: to this share")
+    loss: Annotated[str, AfterValidator(_loss)] = "cross-entropy"
     label_smoothing: float = Field(0.0, ge=0, lt=1)
+    ema: float = Field(0.0, ge=0, lt=1, description="moving average of the weights, which is what is kept")
+    clip_norm: float = Field(0.0, ge=0, description="the gradient is scaled down to this length; 0 is off")
+    patience: int = Field(0, ge=0, description="stop after so many epochs without a better one; 0 is never")
     keep: Literal["best", "last"] = Field(
         "best", description="which epoch's weights: best on validation, or last"
     )
@@ -90,6 +229,9 @@ class Train(Fit):
     epochs: int = Field(10, ge=1, le=10_000)
     learning_rate: float = Field(0.001, gt=0, le=10)
     seed: int = Field(0, ge=0, lt=2**31)
+    precision: Literal["float32", "mixed"] = Field(
+        "float32", description="mixed: float16 arithmetic, on GPUs"
+    )
 
 
 class Prune(Fit):
@@ -185,7 +327,8 @@ def _fault(kind: type[BaseModel], fault: Any, file: str) -> str:
         case "missing":
             return f"{where}: '{key}' is missing"
         case "union_tag_invalid":
-            return f"{file} [{key}]: no {key} '{fault['ctx']['tag']}', use one of {fault['ctx']['expected_tags']}"
+            known = fault["ctx"]["expected_tags"].replace("'python'", "python:FILE:FUNCTION")
+            return f"{file} [{key}]: no {key} '{fault['ctx']['tag']}', use one of {known}"
         case "union_tag_not_found":
             return f"{file} [{key}]: 'name' is missing"
         case "json_invalid":
@@ -195,19 +338,22 @@ def _fault(kind: type[BaseModel], fault: Any, file: str) -> str:
         case "string_pattern_mismatch" if key == "name":
             return f"{file}: the name of the file may hold only a-z, A-Z, 0-9, '.', '_' and '-', 100 at most"
         case _:
-            message = fault["msg"].removeprefix("Input ").replace("should be", "must be")
+            message = fault["msg"].removeprefix("Input ").removeprefix("Value error, ")
+            message = message.replace("should be", "must be")
             return f"{where}: {key} = {_toml_text(fault['input'])[:_SHOWN_CHARACTERS]}: {message}"
 
 
 def _keys(kind: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], list[str]]:
     """The keys of each table that `kind` may hold, by the table's path; the members of a union are put together."""
     tables: dict[tuple[str, ...], list[str]] = {}
-    for member in (kind, *get_args(kind)):
-        if isinstance(member, type) and issubclass(member, BaseModel):
-            tables.setdefault(path, []).extend(member.model_fields)
-            for name, field in member.model_fields.items():
-                for below, keys in _keys(field.annotation, (*path, name)).items():
-                    tables.setdefault(below, []).extend(keys)
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        tables[path] = list(kind.model_fields)
+        members = [(field.annotation, (*path, name)) for name, field in kind.model_fields.items()]
+    else:
+        members = [(member, path) for member in get_args(kind)]
+    for member, where in members:
+        for below, keys in _keys(member, where).items():
+            tables.setdefault(below, []).extend(keys)
     return tables
 
 
@@ -225,8 +371,29 @@ def override(tables: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
             table = table.setdefault(part, {})
             if not isinstance(table, dict):
                 raise EdgebigError(f"--set {setting}: '{part}' is not a table", _SET_AS_IN)
-        table[parts[-1]] = _toml_value(text.strip())
+        table[parts[-1]] = _anchored(_toml_value(text.strip()), Path.cwd())
     return tables
+
+
+def anchored_source(source: str, folder: Path) -> str:
+    """A source or "python:FILE:FUNCTION" with its path made absolute, from `folder`; other text as it is."""
+    kind, colon, rest = source.partition(":")
+    if not colon or kind not in OWN_SOURCES or not rest:
+        return source
+    path, end = (rest.rpartition(":")[0], f":{rest.rpartition(':')[2]}") if kind == "python" else (rest, "")
+    return f"{kind}:{os.path.normpath(folder.absolute() / Path(path).expanduser())}{end}" if path else source
+
+
+def _anchored(value: Any, folder: Path) -> Any:
+    """The same with every text in a table or array: what stands in a recipe holds wherever a command is given."""
+    match value:
+        case str():
+            return anchored_source(value, folder)
+        case list():
+            return [_anchored(item, folder) for item in value]
+        case dict():
+            return {key: _anchored(item, folder) for key, item in value.items()}
+    return value
 
 
 def _toml_value(text: str) -> Any:
@@ -239,7 +406,7 @@ def _toml_value(text: str) -> Any:
 def load(name: str, settings: Sequence[str] = ()) -> Recipe:
     """The recipe of that name or path, with --set overrides. Raises EdgebigError."""
     path = lookup.find("recipes", name)
-    return parse(read_toml(path), path.stem, settings, file=path.name)
+    return parse(_anchored(read_toml(path), path.parent), path.stem, settings, file=path.name)
 
 
 def parse(

@@ -19,7 +19,7 @@ import numpy as np
 from edgebig import convert, files, models, recipe, runs
 from edgebig.artifact import Artifact
 from edgebig.data import pipeline
-from edgebig.data.source import Splits
+from edgebig.data.examples import Splits
 from edgebig.errors import EdgebigError
 from edgebig.keras import keras, tf
 from edgebig.progress import say, track

@@ -34,9 +34,20 @@ ROOMS: dict[str, set[str]] = {
     "keras": set(),
     "stats": set(),
     "data": set(),  # the empty __init__: data.source must stay free of what data.pipeline needs
-    "data.source": {"lookup"},
-    "data.pipeline": {"keras", "data.source"},
-    "models": {"keras"},
+    "usercode": set(),
+    "data.examples": set(),
+    "data.idx": set(),
+    "data.mnist": {"lookup", "data.examples", "data.idx"},
+    "data.arrays": {"data.examples", "data.idx"},
+    "data.pictures": {"lookup", "data.examples"},
+    "data.own": {"usercode", "data.examples"},
+    "data.source": {
+        "lookup", "data.examples", "data.idx", "data.mnist", "data.arrays", "data.pictures", "data.own",
+    },
+    "data.survey": {"data.examples"},
+    "data.augment": {"keras", "usercode"},
+    "data.pipeline": {"keras", "data.examples", "data.augment"},
+    "models": {"keras", "usercode"},
     "artifact": set(),
     "runs": {"artifact"},
     "fbreader": set(),
@@ -44,12 +55,13 @@ ROOMS: dict[str, set[str]] = {
     "flatbuffer": {"fbreader", "tflitefile"},
     "metadata": {"fbreader", "tflitefile", "flatbuffer"},
     "check": set(),
-    "check.tflite": {"data.source", "stats"},
-    "convert": {"keras", "flatbuffer", "metadata", "artifact", "data.source", "stats", "check.tflite"},
+    "check.tflite": {"data.examples", "stats"},
+    "convert": {"keras", "flatbuffer", "metadata", "artifact", "data.examples", "stats", "check.tflite"},
     "check.keras": {"keras", "check.tflite"},
-    "train": {"keras", "data.source", "data.pipeline", "models", "artifact", "runs", "convert"},
+    "objective": {"keras", "usercode"},
+    "train": {"keras", "objective", "data.examples", "data.pipeline", "models", "usercode", "artifact", "runs", "convert"},
     "compress": {
-        "train", "models", "keras", "data.source", "data.pipeline", "convert", "check.tflite", "check.keras",
+        "train", "models", "keras", "data.examples", "data.pipeline", "convert", "check.tflite", "check.keras",
         "artifact", "runs", "stats",
     },
     "ondevice": set(),
@@ -59,9 +71,11 @@ ROOMS: dict[str, set[str]] = {
     "predict": {"artifact", "device", "drivers", "lookup"},
     "measurement": {"artifact", "stats", "check.tflite", "drivers"},
     "bench": {
-        "device", "drivers", "drivers.browser", "data.source", "artifact", "stats", "check.tflite", "measurement",
+        "device", "drivers", "drivers.browser", "data.source", "data.examples", "artifact", "stats", "check.tflite",
+        "measurement",
     },
-    "report": {"measurement", "stats"},
+    "evaluation": {"artifact", "device", "drivers", "stats", "data.examples"},
+    "report": {"measurement", "stats", "evaluation"},
     "search": {"train", "compress", "bench", "report"},
     "doctor": {"lookup", "device"},
     "zoo": set(),
@@ -73,7 +87,15 @@ ROOMS: dict[str, set[str]] = {
 OWN_ROOMS = {"data", "check"}
 
 TENSORFLOW = {"tensorflow", "tf_keras", "keras", "tensorflow_model_optimization"}
-MAY_IMPORT_KERAS_ROOM = {"data.pipeline", "models", "train", "compress", "convert", "check.keras"}
+MAY_IMPORT_KERAS_ROOM = {
+    "data.augment",
+    "data.pipeline",
+    "models",
+    "train",
+    "compress",
+    "convert",
+    "check.keras",
+}
 RUNTIMES = {"ai_edge_litert", "tflite_runtime"}
 THIRD_PARTY = {"numpy", "PIL", "typer", "click", "pydantic", "rich", "tomli", "flatbuffers"} | RUNTIMES
 THIRD_PARTY_OF = {
@@ -83,7 +105,14 @@ THIRD_PARTY_OF = {
     "lookup": set(),
     "progress": {"rich"},
     "keras": TENSORFLOW,
+    "data.examples": {"numpy"},
+    "data.idx": {"numpy"},
+    "data.mnist": {"numpy"},
+    "data.arrays": {"numpy"},
+    "data.pictures": {"numpy", "PIL"},
+    "data.own": {"numpy"},
     "data.source": {"numpy"},
+    "data.survey": {"numpy", "PIL"},
     "ondevice": {"numpy", "PIL"} | RUNTIMES,
 }
 NEWER_THAN_PYTHON_3_9 = {"tomllib"}

@@ -22,10 +22,12 @@ from edgebig import artifact, bench, cli, device, drivers, measurement, stats
 from edgebig.artifact import Artifact
 from edgebig.bench import Settings
 from edgebig.data import source
+from edgebig.data.examples import per_class
 from edgebig.drivers.protocol import Event, Job, Session
 from edgebig.errors import EdgebigError
 from edgebig.measurement import Measurement
 from edgebig.ondevice import infer
+from edgebig.recipe import Data
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden"
@@ -40,7 +42,7 @@ def model(folder: Path, name: str = "digits-int8", hashes: bool = True, **change
     card = {**json.loads((GOLDEN / f"{name}.json").read_text()), **changes}
     (folder / f"{name}.json").write_text(json.dumps(card))
     if hashes:
-        artifact.write_hashes(folder, source.load("digits-5k", validation=0).train.hashes)
+        artifact.write_hashes(folder, source.load(Data(source="digits-5k")).train.hashes)
     return artifact.load(folder / f"{name}.tflite")
 
 
@@ -137,8 +139,8 @@ def test_what_a_record_says_of_a_model(measured: Measurement) -> None:
 
 
 def test_accuracy_is_of_the_examples_that_were_asked_for(measured: Measurement) -> None:
-    test = source.load("digits-5k", validation=0).test
-    chosen = test[source.per_class(test.labels, 100, seed=0)]
+    test = source.load(Data(source="digits-5k")).test
+    chosen = test[per_class(test.labels, 100, seed=0)]
     assert np.bincount(chosen.labels).tolist() == [10] * 10
     first = measured.models[0]
     assert first.accuracy is not None
@@ -169,7 +171,7 @@ def test_the_slower_and_worse_model_is_called_so(measured: Measurement) -> None:
 
 
 def test_a_model_that_was_trained_on_the_test_is_refused(tmp_path: Path) -> None:
-    test = source.load("digits-5k", validation=0).test
+    test = source.load(Data(source="digits-5k")).test
     digest = artifact.write_hashes(tmp_path, np.append(test.hashes[:3], np.uint64(7)))
     train = {"source": "digits-5k", "split": "train", "n": 4, "sha256": digest}
     leaky = model(tmp_path, hashes=False, train=train)

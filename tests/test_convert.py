@@ -16,9 +16,10 @@ from edgebig import artifact, convert, files, flatbuffer, metadata, stats
 from edgebig.artifact import Artifact
 from edgebig.check import tflite
 from edgebig.data import source
-from edgebig.data.source import Splits
+from edgebig.data.examples import Splits
 from edgebig.errors import EdgebigError
 from edgebig.ondevice import infer
+from edgebig.recipe import Data
 from edgebig.tflitefile import parse_model
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -27,7 +28,7 @@ GREY = convert.GREY_INK_HIGH.model_dump()
 
 @pytest.fixture(scope="module")
 def splits() -> Splits:
-    whole = source.load("digits-5k", validation=0)
+    whole = source.load(Data(source="digits-5k"))
     return Splits("digits-5k", whole.classes, whole.train[::5], whole.validation[::5], whole.test[::5])
 
 
@@ -155,7 +156,7 @@ def test_a_tensor_inside_that_has_the_name_gives_way() -> None:
     (graph,) = parse_model(back, "m")["subgraphs"]
     names = [tensor["name"] for tensor in graph["tensors"]]
     assert len(set(names)) == len(names)
-    images = source.load("digits-5k", validation=0).test.images[:50]
+    images = source.load(Data(source="digits-5k")).test.images[:50]
     np.testing.assert_array_equal(*(tflite.labels(data, images, GREY) for data in (before, back)))
 
 

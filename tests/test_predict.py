@@ -18,6 +18,7 @@ from edgebig.drivers.protocol import Event
 from edgebig.errors import EdgebigError
 from edgebig.ondevice import predict as ondevice_predict
 from edgebig.ondevice.faults import Fault
+from edgebig.recipe import Data
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
 
@@ -33,7 +34,7 @@ def model(tmp_path: Path) -> Path:
 
 def picture(path: Path, labels: str = "3") -> Path:
     """Embedded test digits in a row, eight times as large, dark on a page."""
-    test = source.load("digits-5k", validation=0).test
+    test = source.load(Data(source="digits-5k")).test
     page = np.full((320, 80 + 240 * len(labels)), 255, np.uint8)
     for place, label in enumerate(labels):
         image = test.images[test.labels == int(label)][4, ..., 0]

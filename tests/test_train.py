@@ -24,9 +24,9 @@ import pytest
 
 from edgebig import recipe, runs
 from edgebig.data import source
-from edgebig.data.source import Splits
+from edgebig.data.examples import Splits
 from edgebig.errors import EdgebigError
-from edgebig.recipe import Augment, Train
+from edgebig.recipe import Augment, Data, Train
 
 pytestmark = pytest.mark.tf
 
@@ -85,7 +85,7 @@ def weights(run: Path) -> list[bytes]:
 
 @pytest.fixture(scope="module")
 def splits() -> Splits:
-    whole = source.load("digits-5k", validation=0)
+    whole = source.load(Data(source="digits-5k"))
     return Splits("digits-5k", whole.classes, whole.train[::10], whole.validation[::5], whole.test[::10])
 
 

@@ -24,7 +24,9 @@ import numpy as np
 
 from edgebig import artifact, files, flatbuffer
 from edgebig.data import source
+from edgebig.data.examples import Examples, Splits
 from edgebig.keras import keras, tf
+from edgebig.recipe import Data
 
 GOLDEN = Path(__file__).parent.parent / "tests" / "golden"
 BUILTINS = tf.lite.OpsSet.TFLITE_BUILTINS_INT8
@@ -71,8 +73,8 @@ def digits_slow(batch_size: int | None) -> Any:
 
 
 @functools.cache
-def digits_5k() -> source.Splits:
-    return source.load("digits-5k", validation=0)
+def digits_5k() -> Splits:
+    return source.load(Data(source="digits-5k"))
 
 
 @functools.cache
@@ -139,7 +141,7 @@ def card(name: str, model: bytes, parameters: int) -> artifact.Card:
     )
 
 
-def example_set(split: Literal["train", "test"], examples: source.Examples) -> artifact.ExampleSet:
+def example_set(split: Literal["train", "test"], examples: Examples) -> artifact.ExampleSet:
     hashes = np.sort(examples.hashes).astype("<u8").tobytes()
     return artifact.ExampleSet(
         source="digits-5k", split=split, n=len(examples), sha256=files.sha256_bytes(hashes)

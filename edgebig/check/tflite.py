@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgebig import stats
-from edgebig.data.source import Examples
+from edgebig.data.examples import Examples
 from edgebig.errors import EdgebigError
 from edgebig.ondevice import infer
 from edgebig.ondevice.faults import Fault
@@ -85,9 +85,9 @@ def parity(
 
 
 def labels(
-    model: bytes, images_u8: npt.NDArray[np.uint8], preprocessing: dict[str, Any], delegate: str = "xnnpack"
+    model: bytes, examples: Examples, preprocessing: dict[str, Any], delegate: str = "xnnpack"
 ) -> npt.NDArray[np.intp]:
-    """(N,): the class that .tflite bytes give each uint8 (N, H, W, C) picture, on this host, in this process.
+    """(N,): the class that .tflite bytes give each picture, on this host, in this process.
 
     For models that were just made here; a file from elsewhere is run by a driver, in a process that may die.
     """
@@ -97,7 +97,9 @@ def labels(
         try:
             with quiet():
                 loaded = infer.Model(str(path), HOST_RUNTIME, delegate, threads=1)
-            raw = infer.classify(loaded, images_u8, preprocessing)
+            raw = np.concatenate(
+                [infer.classify(loaded, images_u8, preprocessing) for images_u8 in examples.chunks()]
+            )
         except Fault as fault:
             raise EdgebigError(fault.problem, fault.hint) from fault
     best: npt.NDArray[np.intp] = np.argmax(loaded.scores(raw), axis=1)
@@ -106,7 +108,7 @@ def labels(
 
 def agreement(first: bytes, second: bytes, examples: Examples, preprocessing: dict[str, Any]) -> Agreement:
     """Both models on `examples`."""
-    of_first, of_second = (labels(model, examples.images, preprocessing) for model in (first, second))
+    of_first, of_second = (labels(model, examples, preprocessing) for model in (first, second))
     paired = stats.mcnemar(of_first == examples.labels, of_second == examples.labels)
     return Agreement(
         n=len(examples),

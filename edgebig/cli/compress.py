@@ -56,7 +56,7 @@ def compress(
     spec = recipes.with_settings(spec, assignments or [])
 
     folder = data or runs.data_folder(chosen.folder)
-    splits = source.load(spec.data.source, validation=spec.data.validation, folder=folder)
+    splits = source.load(spec.data, folder)
 
     from edgebig import compress as compression
 

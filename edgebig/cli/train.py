@@ -59,7 +59,7 @@ def train(
     # What can be refused is refused before TensorFlow's seconds of loading.
     files.check_writable(runs.ROOT / spec.name if resume is None else run.checkpoint_path)
     folder = data or (runs.data_folder(run.folder) if resume is not None else None)
-    splits = source.load(spec.data.source, validation=spec.data.validation, folder=folder)
+    splits = source.load(spec.data, folder)
 
     from edgebig import train as training
     from edgebig.compress import preflight

@@ -11,7 +11,7 @@ from edgebig.artifact import Artifact, PassRecord
 from edgebig.check import tflite
 from edgebig.compress import preflight, prune, qat
 from edgebig.compress.context import Context, kernel_sparsity
-from edgebig.data.source import Splits
+from edgebig.data.examples import Splits
 from edgebig.errors import EdgebigError
 from edgebig.progress import say
 from edgebig.recipe import Recipe
@@ -57,7 +57,7 @@ def compress(run: Run, spec: Recipe, splits: Splits, seed: int | None = None) ->
     variant = artifact.free_variant(run.folder, stem)
     parent = artifact.load(run.folder / "float32.tflite")
     agreement = tflite.agreement(
-        parent.path.read_bytes(), data, splits.validation, convert.GREY_INK_HIGH.model_dump()
+        parent.path.read_bytes(), data, splits.validation, convert.preprocessing(spec, splits).model_dump()
     )
     records.append(
         PassRecord.model_validate({"name": "check", "against": parent.sha256, **asdict(agreement)})

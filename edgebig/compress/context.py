@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from edgebig.data.source import Splits
+from edgebig.data.examples import Splits
 from edgebig.recipe import Recipe
 
 

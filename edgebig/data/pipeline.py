@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-from edgebig.data.source import Examples
+import numpy as np
+import numpy.typing as npt
+
+from edgebig.data.augment import augmenter
+from edgebig.data.examples import Examples, Pictures
 from edgebig.keras import tf
 from edgebig.recipe import Augment
 
@@ -16,13 +19,21 @@ def steps_per_epoch(examples: Examples, batch_size: int) -> int:
 
 
 def training_batches(
-    examples: Examples, *, batch_size: int, seed: int, first_epoch: int, epochs: int, augment: Augment
+    examples: Examples,
+    classes: int,
+    *,
+    batch_size: int,
+    seed: int,
+    first_epoch: int,
+    epochs: int,
+    augment: Augment,
 ) -> Any:
-    """A tf.data.Dataset of (float32 (B, H, W, C) in [0, 1], int64 (B,)) over epochs first_epoch .. epochs - 1.
+    """A tf.data.Dataset of (float32 (B, H, W, C) in [0, 1], one-hot float32 (B, classes)) from `first_epoch` on.
 
     Epoch e is the same whether or not the training was interrupted before it.
     """
-    images, labels = tf.constant(examples.images), tf.constant(examples.labels)
+    read, labels = _reader(examples), tf.constant(examples.labels)
+    change = augmenter(augment, examples.shape)
     batch_size = min(batch_size, len(examples))
 
     def epoch_order(epoch: Any) -> Any:
@@ -33,9 +44,8 @@ def training_batches(
         return batches.enumerate().map(lambda step, chosen: (epoch, step, chosen))
 
     def load(epoch: Any, step: Any, chosen: Any) -> Any:
-        batch = tf.cast(tf.gather(images, chosen), tf.float32) / 255.0
         draw_seed = tf.stack([tf.cast(seed, tf.int64) + (epoch + 1) * 2**31, step])
-        return affine(batch, augment, draw_seed), tf.gather(labels, chosen)
+        return change(_unit(read(chosen)), tf.one_hot(tf.gather(labels, chosen), classes), draw_seed)
 
     return (
         tf.data.Dataset.range(first_epoch, epochs)
@@ -45,34 +55,31 @@ def training_batches(
     )
 
 
-def affine(batch: Any, augment: Augment, seed: Any) -> Any:
-    """float32 (B, H, W, C): each picture turned, scaled, slanted and shifted by its own draw, about its centre."""
-    if augment == Augment():
-        return batch
-    count, height, width = tf.shape(batch)[0], batch.shape[1], batch.shape[2]
-    draws = tf.random.stateless_uniform([5, count], seed, -1.0, 1.0)
-    angle = draws[0] * math.radians(augment.rotate_deg)
-    scale = 1.0 / (1.0 + draws[1] * augment.zoom)
-    slant = draws[2] * augment.shear
-    shift_x, shift_y = draws[3] * augment.shift_px, draws[4] * augment.shift_px
-    # Rows of the map from output pixels to input pixels, as ImageProjectiveTransformV3 takes it.
-    cos, sin = tf.cos(angle) * scale, tf.sin(angle) * scale
-    x_x, x_y, y_x, y_y = cos, slant * scale - sin, sin, cos
-    centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
-    x_0 = centre_x - x_x * centre_x - x_y * centre_y + shift_x
-    y_0 = centre_y - y_x * centre_x - y_y * centre_y + shift_y
-    zero = tf.zeros_like(angle)
-    return tf.raw_ops.ImageProjectiveTransformV3(
-        images=batch,
-        transforms=tf.stack([x_x, x_y, x_0, y_x, y_y, y_0, zero, zero], axis=1),
-        output_shape=[height, width],
-        fill_value=0.0,
-        interpolation="BILINEAR",
-        fill_mode="CONSTANT",
-    )
+def evaluation_batches(examples: Examples, classes: int, batch_size: int = 512) -> Any:
+    """A tf.data.Dataset of (float32 (B, H, W, C) in [0, 1], one-hot float32 (B, classes)), in order, all of them."""
+    read, labels = _reader(examples), tf.constant(examples.labels)
+
+    def load(chosen: Any) -> Any:
+        return _unit(read(chosen)), tf.one_hot(tf.gather(labels, chosen), classes)
+
+    return tf.data.Dataset.range(len(examples)).batch(batch_size).map(load).prefetch(1)
 
 
-def evaluation_batches(examples: Examples, batch_size: int = 512) -> Any:
-    """A tf.data.Dataset of (float32 (B, H, W, C) in [0, 1], int64 (B,)), in order, nothing left out."""
-    dataset = tf.data.Dataset.from_tensor_slices((examples.images, examples.labels)).batch(batch_size)
-    return dataset.map(lambda images, labels: (tf.cast(images, tf.float32) / 255.0, labels))
+def _unit(images_u8: Any) -> Any:
+    return tf.cast(images_u8, tf.float32) / 255.0
+
+
+def _reader(examples: Examples) -> Any:
+    """A function of indices (B,) that gives uint8 (B, H, W, C): by TensorFlow alone where all is in memory."""
+    images = examples.images
+    if not isinstance(images, Pictures):
+        constant = tf.constant(images)
+        return lambda chosen: tf.gather(constant, chosen)
+
+    def read(chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+        return images[chosen]
+
+    def from_file(chosen: Any) -> Any:
+        return tf.ensure_shape(tf.numpy_function(read, [chosen], tf.uint8), [None, *examples.shape])
+
+    return from_file

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgebig.recipe import DigitCnn, KerasConvnet
+from edgebig import recipe
 
 
-def build(spec: DigitCnn | KerasConvnet, input_shape: tuple[int, int, int], classes: int) -> Any:
-    """An uncompiled functional model: float32 (N, H, W, C) in [0, 1] -> float32 (N, classes) probabilities."""
-    from edgebig.models import digit_cnn, keras_convnet
+def build(spec: recipe.Model, input_shape: tuple[int, int, int], classes: int) -> Any:
+    """An uncompiled model: float32 (N, H, W, C) in [0, 1] -> float32 (N, classes) probabilities.
+
+    With a sigmoid head, for two classes, (N, 1): the probability of the second. Raises EdgebigError where the spec
+    and the data do not go together, or the user's function fails.
+    """
+    from edgebig.models import digit_cnn, keras_convnet, mlp, own, picture_cnn
 
     match spec:
-        case DigitCnn():
+        case recipe.DigitCnn():
             return digit_cnn.build(spec, input_shape, classes)
-        case KerasConvnet():
+        case recipe.KerasConvnet():
             return keras_convnet.build(spec, input_shape, classes)
+        case recipe.PictureCnn():
+            return picture_cnn.build(spec, input_shape, classes)
+        case recipe.Mlp():
+            return mlp.build(spec, input_shape, classes)
+        case recipe.PythonModel():
+            return own.build(spec, input_shape, classes)

@@ -14,7 +14,7 @@ from edgebig.recipe import DigitCnn
 
 
 def build(spec: DigitCnn, input_shape: tuple[int, int, int], classes: int) -> Any:
-    """28x28 -> 14x14 (5x5, stride 2), a residual 3x3 -> 7x7 (3x3, stride 2), a residual 3x3, depthwise head, dense."""
+    """28x28 -> 14x14 (5x5, stride 2), residual 3x3s -> 7x7 (3x3, stride 2), residual 3x3s, depthwise head, dense."""
     layers = keras.layers
     first, second = spec.channels
 
@@ -25,9 +25,11 @@ def build(spec: DigitCnn, input_shape: tuple[int, int, int], classes: int) -> An
 
     image = keras.Input(input_shape, name="image")
     x = conv(image, first, 5, 2, "stem")
-    x = layers.Add(name="stage1_add")([x, conv(x, first, 3, 1, "stage1")])
+    for block in range(1, spec.blocks[0] + 1):
+        x = layers.Add(name=f"stage1_{block}_add")([x, conv(x, first, 3, 1, f"stage1_{block}")])
     x = conv(x, second, 3, 2, "down")
-    x = layers.Add(name="stage2_add")([x, conv(x, second, 3, 1, "stage2")])
+    for block in range(1, spec.blocks[1] + 1):
+        x = layers.Add(name=f"stage2_{block}_add")([x, conv(x, second, 3, 1, f"stage2_{block}")])
     x = layers.DepthwiseConv2D(x.shape[1:3], padding="valid", use_bias=False, name="head")(x)
     x = layers.BatchNormalization(momentum=0.9, name="head_bn")(x)
     x = layers.ReLU(name="head_relu")(x)

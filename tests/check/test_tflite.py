@@ -11,6 +11,7 @@ import pytest
 from edgebig.check import tflite
 from edgebig.data import source
 from edgebig.errors import EdgebigError
+from edgebig.recipe import Data
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 GREY = {"low": 0.0, "high": 1.0, "ink_is_high": True, "colour": "grey"}
@@ -60,7 +61,7 @@ def test_parity_lets_one_label_of_a_hundred_differ(differing: int, holds: bool) 
 
 
 def test_agreement_counts_who_alone_is_right() -> None:
-    test = source.load("digits-5k", validation=0).test[:200]
+    test = source.load(Data(source="digits-5k")).test[:200]
     model = (GOLDEN / "digits-float32.tflite").read_bytes()
     other = (GOLDEN / "digits-int8.tflite").read_bytes()
     first, second = (tflite.labels(data, test.images, GREY) for data in (model, other))

@@ -11,8 +11,8 @@ import pytest
 
 from edgebig import recipe, runs
 from edgebig.data import source
-from edgebig.data.source import Splits
-from edgebig.recipe import Recipe
+from edgebig.data.examples import Splits
+from edgebig.recipe import Data, Recipe
 
 SETTINGS = ["model.channels=[2, 4]", "train.epochs=4", "train.learning_rate=0.02", "train.batch_size=32"]
 SHORT = [
@@ -33,7 +33,7 @@ class Trained(NamedTuple):
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     from edgebig import train
 
-    whole = source.load("digits-5k", validation=0)
+    whole = source.load(Data(source="digits-5k"))
     splits = Splits("digits-5k", whole.classes, whole.train[::5], whole.validation[::5], whole.test[::5])
     spec = recipe.load("digits-quick", SETTINGS + SHORT)
     run = runs.create(spec, tmp_path_factory.mktemp("trained") / "runs")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgebig.data.source import Splits
+from edgebig.data.examples import Splits
 from edgebig.errors import EdgebigError
 from edgebig.recipe import Prune
 

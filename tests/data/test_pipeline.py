@@ -14,8 +14,8 @@ import numpy.typing as npt
 import pytest
 
 from edgebig.data import source
-from edgebig.data.source import Examples
-from edgebig.recipe import Augment
+from edgebig.data.examples import Examples
+from edgebig.recipe import Augment, Data
 
 pytestmark = pytest.mark.tf
 SIZE = 28
@@ -77,7 +77,7 @@ def reached(values: npt.NDArray[np.float64], low: float, high: float) -> None:
 
 
 def test_an_epoch_is_the_same_to_the_byte_however_it_was_come_to() -> None:
-    examples = source.load("digits-5k", validation=0).train[:72]
+    examples = source.load(Data(source="digits-5k")).train[:72]
     whole = as_bytes(batches(examples, epochs=4, augment=ALL))
     for epoch in range(4):
         assert as_bytes(batches(examples, first_epoch=epoch, epochs=4, augment=ALL)) == whole[9 * epoch :]
@@ -124,7 +124,7 @@ def test_the_rest_of_a_shuffle_waits_and_few_examples_make_one_batch() -> None:
 def test_evaluation_keeps_the_order_and_loses_nothing() -> None:
     from edgebig.data import pipeline
 
-    examples = source.load("digits-5k", validation=0).validation[:130]
+    examples = source.load(Data(source="digits-5k")).validation[:130]
     made = list(pipeline.evaluation_batches(examples, 64).as_numpy_iterator())
     assert [len(labels) for _, labels in made] == [64, 64, 2]
     np.testing.assert_array_equal(np.concatenate([labels for _, labels in made]), examples.labels)
@@ -138,7 +138,7 @@ def test_a_shift_by_whole_pixels_is_exact(monkeypatch: pytest.MonkeyPatch) -> No
     draws = np.zeros((5, 3), np.float32)
     draws[3:] = [[1, 0, -1], [0, 1, 1]]  # shares of shift_px in x and in y, from output to input
     monkeypatch.setattr(tf.random, "stateless_uniform", lambda *_: tf.constant(draws))
-    image = source.load("digits-5k", validation=0).train.images[0] / np.float32(255)
+    image = source.load(Data(source="digits-5k")).train.images[0] / np.float32(255)
     made = affine(np.stack([image] * 3), Augment(shift_px=2))
     padded = np.pad(image, ((2, 2), (2, 2), (0, 0)))
     for index, (x, y) in enumerate([(2, 0), (0, 2), (-2, 2)]):
@@ -197,7 +197,7 @@ def test_the_four_are_drawn_apart_and_are_one_map() -> None:
 
 
 def test_pixels_are_those_of_a_numpy_reference() -> None:
-    digits = source.load("digits-5k", validation=0).train.images[:50] / np.float32(255)
+    digits = source.load(Data(source="digits-5k")).train.images[:50] / np.float32(255)
     made = affine(digits, ALL)
     middle = (SIZE - 1) / 2
     padded = np.pad(digits[..., 0], ((0, 0), (SIZE, SIZE), (SIZE, SIZE)))

@@ -14,6 +14,7 @@ from edgebig.data import source
 from edgebig.drivers import protocol
 from edgebig.drivers.protocol import Event, Job, JobModel, Session
 from edgebig.errors import DeviceError, EdgebigError
+from edgebig.recipe import Data
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 MODELS = [GOLDEN / "digits-int8.tflite", GOLDEN / "digits-float32.tflite"]
@@ -34,7 +35,7 @@ def session(request: pytest.FixtureRequest) -> Iterator[Session]:
 
 def job(session: Session, folder: Path, **changes: Any) -> Job:
     pictures = folder / "inputs.npy"
-    np.save(pictures, source.load("digits-5k", validation=0).test[:EXAMPLES].images)
+    np.save(pictures, source.load(Data(source="digits-5k")).test[:EXAMPLES].images)
     models = tuple(
         JobModel(sha256=session.put(path), name=path.name, preprocessing=DIGITS) for path in MODELS
     )

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 from edgebig import tflitefile
 from edgebig.data import source
+from edgebig.data.examples import Examples
 from edgebig.ondevice import infer
 from edgebig.ondevice.faults import Fault
+from edgebig.recipe import Data
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 RUNTIME = "ai-edge-litert"
@@ -35,8 +37,8 @@ def golden(name: str, delegate: str = "xnnpack") -> infer.Model:
     return infer.Model(str(GOLDEN / f"{name}.tflite"), RUNTIME, delegate, 1)
 
 
-def digits(n: int) -> source.Examples:
-    return source.load("digits-5k", validation=0).test[:n]
+def digits(n: int) -> Examples:
+    return source.load(Data(source="digits-5k")).test[:n]
 
 
 def quantize_only(path: Path, scale: float, zero_point: int, dtype: str, count: int = 256) -> Path:

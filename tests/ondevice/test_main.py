@@ -18,6 +18,7 @@ import pytest
 from edgebig import files
 from edgebig.data import source
 from edgebig.drivers import payload
+from edgebig.recipe import Data
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MODEL = ROOT / "tests" / "golden" / "digits-int8.tflite"
@@ -31,7 +32,7 @@ def store(tmp_path: Path) -> Path:
     folder = tmp_path / "store"
     folder.mkdir()
     shutil.copyfile(MODEL, folder / files.sha256_file(MODEL))
-    np.save(folder / "inputs.npy", source.load("digits-5k", validation=0).test[:30].images)
+    np.save(folder / "inputs.npy", source.load(Data(source="digits-5k")).test[:30].images)
     (folder / "inputs.npy").rename(folder / "inputs")
     return folder
 

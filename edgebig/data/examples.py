@@ -1,0 +1,153 @@
+"""Labelled pictures, in memory or in a mapped file, and how they are split. numpy only."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Images = npt.NDArray[np.uint8]
+Index = npt.NDArray[np.intp] | npt.NDArray[np.bool_] | slice
+# So many bytes of pictures are looked at at once.
+_CHUNK_BYTES = 1 << 26
+
+
+class Pictures:
+    """A choice of pictures out of a file that is mapped into memory: like an array (N, H, W, C) of uint8.
+
+    An index gives an array, of those pictures alone, so that a whole data set is never in memory. `choose` gives
+    another choice and reads nothing.
+    """
+
+    dtype = np.dtype(np.uint8)
+    ndim = 4
+
+    def __init__(
+        self,
+        mapped: npt.NDArray[np.uint8],
+        hashes: npt.NDArray[np.uint64],
+        rows: npt.NDArray[np.int64] | None = None,
+    ) -> None:
+        self.mapped = mapped
+        self._hashes = hashes
+        self.rows = np.arange(len(mapped)) if rows is None else rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        height, width, channels = self.mapped.shape[1:]
+        return len(self.rows), height, width, channels
+
+    def __getitem__(self, index: Any) -> npt.NDArray[np.uint8]:
+        return np.asarray(self.mapped[self.rows[index]])
+
+    def __iter__(self) -> Iterator[npt.NDArray[np.uint8]]:
+        return (self.mapped[row] for row in self.rows)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[np.uint8]:
+        return self.mapped[self.rows]
+
+    def choose(self, index: Index) -> Pictures:
+        return Pictures(self.mapped, self._hashes, self.rows[index])
+
+    @property
+    def hashes(self) -> npt.NDArray[np.uint64]:
+        return self._hashes[self.rows]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """`images`: uint8 (N, H, W, C), ink is 255. `labels`: int64 (N,), indices into the classes."""
+
+    images: Images | Pictures
+    labels: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: Index) -> Examples:
+        images = self.images.choose(index) if isinstance(self.images, Pictures) else self.images[index]
+        return Examples(images, self.labels[index])
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of a picture."""
+        height, width, channels = self.images.shape[1:]
+        return height, width, channels
+
+    def chunks(self) -> Iterator[Images]:
+        """The pictures in order, some 64 MB at a time."""
+        step = max(1, _CHUNK_BYTES // max(1, int(np.prod(self.shape))))
+        return (self.images[start : start + step] for start in range(0, len(self), step))
+
+    @cached_property
+    def hashes(self) -> npt.NDArray[np.uint64]:
+        """(N,): the first 8 bytes of the sha256 of each picture's shape and pixels."""
+        return self.images.hashes if isinstance(self.images, Pictures) else hash_images(self.images)
+
+
+def hash_images(images: Images) -> npt.NDArray[np.uint64]:
+    """uint8 (N, H, W, C) -> (N,): the first 8 bytes of the sha256 of each picture's shape and pixels."""
+    shape = repr(images.shape[1:]).encode()
+    digests = (hashlib.sha256(shape + image.tobytes()).digest()[:8] for image in images)
+    return np.frombuffer(b"".join(digests), "<u8")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a source holds, in the parts that it comes in; a part that it lacks is cut from train later.
+
+    `notes`: what was done to the pictures, a line each, for the person who trains on them.
+    """
+
+    classes: tuple[str, ...]
+    train: Examples
+    validation: Examples | None = None
+    test: Examples | None = None
+    framing: Literal["ink", "whole"] = "whole"
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Splits:
+    """A source cut into three parts that share no picture, and the names of its classes.
+
+    `framing`: what a picture from elsewhere is compared with: the ink found in it, or the whole of it.
+    `notes`: what was done to the pictures, a line each, for the person who trains on them.
+    """
+
+    source: str
+    classes: tuple[str, ...]
+    train: Examples
+    validation: Examples
+    test: Examples
+    framing: Literal["ink", "whole"] = "whole"
+    notes: tuple[str, ...] = ()
+
+    def parts(self) -> dict[str, Examples]:
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+
+def count_of(share: int | float, total: int) -> int:
+    """A count, or a share of `total`, as a count."""
+    return round(share * total) if isinstance(share, float) else share
+
+
+def per_class(labels: npt.NDArray[np.int64], count: int, *, seed: int) -> npt.NDArray[np.bool_]:
+    """A mask (N,) that chooses `count` examples, every class alike up to one, by a shuffle that `seed` fixes."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    rank = np.empty(len(labels), np.int64)
+    for label in np.unique(labels):
+        members = order[labels[order] == label]
+        rank[members] = np.arange(len(members))
+    first = np.lexsort((np.argsort(order), rank))[:count]
+    chosen = np.zeros(len(labels), np.bool_)
+    chosen[first] = True
+    return chosen

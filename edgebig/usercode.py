@@ -1,0 +1,80 @@
+"""The user's own functions: "python:FILE:FUNCTION" in a recipe is code, like a Makefile's, and is announced."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from edgebig import files
+from edgebig.errors import EdgebigError
+from edgebig.progress import say
+
+PREFIX = "python:"
+_FORM = "as in python:model.py:build"
+_loaded: dict[Path, Any] = {}
+
+
+def split(reference: str) -> tuple[Path, str]:
+    """The file's path and the function's name. Raises EdgebigError where it is not python:FILE:FUNCTION."""
+    path, _, function = reference.removeprefix(PREFIX).rpartition(":")
+    if not reference.startswith(PREFIX) or not path or not function.isidentifier():
+        raise EdgebigError(f"{reference}: not of the form python:FILE:FUNCTION", _FORM)
+    return Path(path), function
+
+
+def load(reference: str) -> Callable[..., Any]:
+    """The function that `reference` names; its file is run once a process, after a line that says so.
+
+    Raises EdgebigError where there is no such file or function, or where the file does not load: then with the
+    place in the user's file.
+    """
+    path, name = split(reference)
+    if not path.is_file():
+        raise EdgebigError(f"{reference}: no such file", _FORM)
+    path = path.resolve()
+    if path not in _loaded:
+        say(f"runs your code: {path} (sha256 {files.sha256_file(path)[:12]})")
+        _loaded[path] = _run(path)
+    function = getattr(_loaded[path], name, None)
+    if not callable(function):
+        own = [key for key, value in vars(_loaded[path]).items() if callable(value) and key[:1] != "_"]
+        raise EdgebigError(
+            f"{path}: no function '{name}' in it", f"it has {', '.join(own[:10]) or 'no function at all'}"
+        )
+    result: Callable[..., Any] = function
+    return result
+
+
+def _run(path: Path) -> Any:
+    name = f"edgebig_user_{files.sha256_bytes(str(path).encode())[:12]}_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise EdgebigError(f"{path}: not a Python file", "its name must end in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    # Its neighbours can be imported, as they can by a script.
+    sys.path.insert(0, str(path.parent))
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # The user's code may raise anything; it is told as theirs.
+        raise fault(error, path, "does not load") from error
+    finally:
+        sys.path.remove(str(path.parent))
+    return module
+
+
+def fault(error: Exception, path: Path, what: str) -> EdgebigError:
+    """An error that was raised in the user's file, with the deepest line of that file which it went through."""
+    line = 0
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == str(path):
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    if isinstance(error, SyntaxError):
+        line = error.lineno or 0
+    where = f"{path}:{line}" if line else str(path)
+    return EdgebigError(f"{where}: {what}: {type(error).__name__}: {error}", "mend your file")
