@@ -38,10 +38,17 @@ with quiet():
     keras: Any = _load("tf_keras")
     tf.get_logger().setLevel("ERROR")
     # The first look for GPUs prints a page where there are none.
-    tf.config.list_physical_devices("GPU")
+    if tf.config.list_physical_devices("GPU"):
+        # The same seed is to give the same weights on a GPU too.
+        tf.config.experimental.enable_op_determinism()
 
 # Dropout then draws from generators whose state can be set, which makes a resumed training the same as an unbroken one.
 keras.backend.experimental.enable_tf_random_generator()
+
+
+def gpus() -> list[str]:
+    """The names of the GPUs that TensorFlow can use."""
+    return [device.name for device in tf.config.list_logical_devices("GPU")]
 
 
 def load_tfmot(module: str = "") -> Any:

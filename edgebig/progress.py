@@ -1,4 +1,4 @@
-"""Progress with an ETA on stderr, and nothing at all where stdout or stderr is no terminal.
+"""Progress with an ETA on stderr; where stdout or stderr is no terminal, a line an epoch and nothing else.
 
 What must be known whoever reads (which run, which model) is said on stderr in any case.
 """
@@ -9,8 +9,10 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+_ROWS_SHOWN = 12
 
 
 class Advance(Protocol):
@@ -30,6 +32,19 @@ def track(what: str, total: int) -> Iterator[Advance]:
         yield _silent
         return
     from rich.console import Console
+
+    with _bar(Console(stderr=True)) as progress:
+        task = progress.add_task(what, total=total, note="")
+
+        def advance(steps: int = 1, note: str = "") -> None:
+            progress.advance(task, steps)
+            if note:
+                progress.update(task, note=note)
+
+        yield advance
+
+
+def _bar(console: Any) -> Any:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     columns = (
@@ -39,15 +54,80 @@ def track(what: str, total: int) -> Iterator[Advance]:
         TimeRemainingColumn(elapsed_when_finished=True),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(what, total=total, note="")
+    return Progress(*columns, console=console, transient=True)
 
-        def advance(steps: int = 1, note: str = "") -> None:
-            progress.advance(task, steps)
-            if note:
-                progress.update(task, note=note)
 
-        yield advance
+class Watch(Protocol):
+    """A phase of training that a person watches: steps as they are done, and a row of figures after each epoch."""
+
+    def advance(self, steps: int = 1, note: str = "") -> None: ...
+
+    def row(self, figures: Mapping[str, str], *, best: bool = False) -> None: ...
+
+
+class _Lines:
+    """A line an epoch, for a log."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+    def advance(self, steps: int = 1, note: str = "") -> None:
+        pass
+
+    def row(self, figures: Mapping[str, str], *, best: bool = False) -> None:
+        line = "  ".join(f"{name} {value}" for name, value in figures.items())
+        say(f"{self.what}: {line}" + (" (best)" if best else ""))
+
+
+class _Live:
+    """A table that grows, its last rows in sight, above a bar."""
+
+    def __init__(self, what: str, progress: Any, task: Any) -> None:
+        self.what = what
+        self.progress = progress
+        self.task = task
+        self.rows: list[tuple[Mapping[str, str], bool]] = []
+
+    def advance(self, steps: int = 1, note: str = "") -> None:
+        self.progress.update(self.task, advance=steps, note=note)
+
+    def row(self, figures: Mapping[str, str], *, best: bool = False) -> None:
+        self.rows = [(row, was_best and not best) for row, was_best in self.rows]
+        self.rows.append((figures, best))
+
+    def __rich__(self) -> Any:
+        from rich.console import Group
+        from rich.table import Table
+
+        if not self.rows:
+            return self.progress
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for number, name in enumerate(self.rows[-1][0]):
+            table.add_column(name if number else f"{self.what}: {name}", justify="right")
+        table.add_column("")
+        best = next((row for row in self.rows if row[1]), None)
+        last = self.rows[-_ROWS_SHOWN:]
+        for figures, is_best in ([best] if best and best not in last else []) + last:
+            table.add_row(*figures.values(), "best" if is_best else "", style="green" if is_best else None)
+        return Group(table, self.progress)
+
+
+@contextlib.contextmanager
+def watch(what: str, total: int) -> Iterator[Watch]:
+    """A live table over `total` steps that stays when the block ends; without a terminal, a line a row on stderr."""
+    if not (sys.stdout.isatty() and sys.stderr.isatty()):
+        yield _Lines(what)
+        return
+    from rich.console import Console
+    from rich.live import Live
+
+    progress = _bar(None)
+    live = _Live(what, progress, progress.add_task(what, total=total, note=""))
+    with Live(live, console=Console(stderr=True), refresh_per_second=4):
+        try:
+            yield live
+        finally:
+            progress.update(live.task, visible=False)
 
 
 def say(text: str) -> None:

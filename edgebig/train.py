@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -9,20 +10,21 @@ import struct
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgebig import convert, files, models, recipe, runs
+from edgebig import convert, files, models, objective, recipe, runs
 from edgebig.artifact import Artifact
 from edgebig.data import pipeline
 from edgebig.data.examples import Splits
 from edgebig.errors import EdgebigError
-from edgebig.keras import keras, tf
-from edgebig.progress import say, track
+from edgebig.keras import gpus, keras, tf
+from edgebig.models import head
+from edgebig.progress import Watch, say, watch
 from edgebig.recipe import Augment, Fit, Recipe
 
 _ZIP_FAULTS = (zipfile.BadZipFile, zlib.error, struct.error)
@@ -41,6 +43,13 @@ class Progress:
     best_epoch: int = -1
     best_weights: list[Any] = field(default_factory=list)
 
+    def ended(self, spec: Fit) -> bool:
+        """Whether all epochs are done, or so many of them without a better one that `spec` stops."""
+        waited = self.epoch - 1 - self.best_epoch
+        return self.epoch >= spec.epochs or bool(
+            spec.patience and self.best_epoch >= 0 and waited >= spec.patience
+        )
+
     def facts(self) -> dict[str, float]:
         """What a record says of a phase: epochs, the best one (from 1), and its accuracy on validation."""
         best = self.history[self.best_epoch]
@@ -51,14 +60,17 @@ class Progress:
         }
 
 
-def train(spec: Recipe, splits: Splits, run: runs.Run, *, resume: bool = False) -> Artifact:
+def train(
+    spec: Recipe, splits: Splits, run: runs.Run, *, resume: bool = False, tensorboard: bool = False
+) -> Artifact:
     """Trains `spec` into `run`: model.keras, history.csv, float32.tflite with its card, metrics.json; then `latest`.
 
-    Raises EdgebigError where the loss is no number, or the checkpoint to resume from is of another recipe.
+    `tensorboard`: writes logs for it into run/tensorboard. Raises EdgebigError where the loss is no number, or the
+    checkpoint to resume from is of another recipe.
     """
     started_s = time.monotonic()
-    keras.utils.set_random_seed(spec.train.seed)
-    model = models.build(spec.model, splits.train.images.shape[1:], len(splits.classes))
+    with _precision(spec), _strategy().scope():
+        model = build(spec, splits)
     progress = fit(
         model,
         splits,
@@ -68,7 +80,12 @@ def train(spec: Recipe, splits: Splits, run: runs.Run, *, resume: bool = False) 
         what="train",
         checkpoint=Checkpoint(run.checkpoint_path, _recipe_sha256(spec)),
         resume=resume,
+        callbacks=[keras.callbacks.TensorBoard(run.folder / "tensorboard")] if tensorboard else [],
     )
+    if spec.train.precision == "mixed":
+        trained, model = model, build(spec, splits)
+        model.set_weights(trained.get_weights())
+    model = head.two_outputs(model)
     with files.replacing(run.model_path) as temporary:
         model.save(temporary)
     artifact = convert.publish(
@@ -93,6 +110,34 @@ def train(spec: Recipe, splits: Splits, run: runs.Run, *, resume: bool = False) 
     for left_by_a_kill in run.folder.glob(".*-*"):
         left_by_a_kill.unlink(missing_ok=True)
     return artifact
+
+
+def build(spec: Recipe, splits: Splits) -> Any:
+    """The untrained model of a recipe, its weights drawn from the recipe's seed. Raises EdgebigError."""
+    keras.utils.set_random_seed(spec.train.seed)
+    return models.build(spec.model, splits.train.shape, len(splits.classes))
+
+
+@contextlib.contextmanager
+def _precision(spec: Recipe) -> Iterator[None]:
+    if spec.train.precision == "float32":
+        yield
+        return
+    if not gpus():
+        raise EdgebigError(
+            '[train] precision = "mixed" is for GPUs, and there is none that TensorFlow sees',
+            "leave it out; 'edgebig doctor' tells what is here",
+        )
+    keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        yield
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+
+
+def _strategy() -> Any:
+    """All GPUs where there are several, else TensorFlow's own choice."""
+    return tf.distribute.MirroredStrategy() if len(gpus()) > 1 else tf.distribute.get_strategy()
 
 
 def load_model(run: runs.Run) -> Any:
@@ -173,53 +218,57 @@ def fit(
     `first_eligible_epoch`: earlier epochs cannot be the best one (a pruning that is still ramping up).
     Raises EdgebigError where the loss is no number.
     """
+    classes = len(splits.classes)
     steps = pipeline.steps_per_epoch(splits.train, spec.batch_size)
-    model.compile(
-        optimizer=keras.optimizers.Adam(_learning_rate(spec, steps)),
-        loss=_cross_entropy(len(splits.classes), spec.label_smoothing),
-        metrics=["accuracy"],
-        steps_per_execution=_STEPS_IN_A_LOOP if spec.epochs * steps >= _STEPS_WORTH_A_LOOP else 1,
-    )
-    _make_variables(model, len(splits.classes))
+    with model.distribute_strategy.scope():
+        model.compile(
+            optimizer=objective.optimizer(spec, steps),
+            loss=objective.loss(spec),
+            metrics=[objective.accuracy],
+            steps_per_execution=_STEPS_IN_A_LOOP if spec.epochs * steps >= _STEPS_WORTH_A_LOOP else 1,
+        )
+        _make_variables(model, classes)
     progress = checkpoint.restore(model) if checkpoint and resume else Progress()
     if progress.epoch:
         say(f"{what}: goes on after epoch {progress.epoch} of {spec.epochs}")
-    if progress.epoch < spec.epochs:
+    if not progress.ended(spec):
         batches = pipeline.training_batches(
-            splits.train, batch_size=spec.batch_size, seed=seed, first_epoch=progress.epoch,
+            splits.train, classes, batch_size=spec.batch_size, seed=seed, first_epoch=progress.epoch,
             epochs=spec.epochs, augment=augment,
         )  # fmt: skip
-        with track(what, (spec.epochs - progress.epoch) * steps) as advance:
+        with watch(what, (spec.epochs - progress.epoch) * steps) as watcher:
+            for row in progress.history:
+                watcher.row(shown(row, spec.epochs))
             model.fit(
                 batches,
                 steps_per_epoch=steps,
                 initial_epoch=progress.epoch,
                 epochs=spec.epochs,
-                validation_data=pipeline.evaluation_batches(splits.validation),
+                validation_data=pipeline.evaluation_batches(splits.validation, classes),
                 verbose=0,
                 callbacks=[
                     *callbacks,
-                    _Epochs(progress, seed, what, spec, checkpoint, advance, first_eligible_epoch),
+                    _Epochs(progress, seed, what, spec, checkpoint, watcher, first_eligible_epoch, steps),
                 ],
             )
-    if spec.keep == "best":
-        model.set_weights(progress.best_weights)
-    else:
-        progress.best_epoch = spec.epochs - 1
+    model.set_weights(progress.best_weights)
     return progress
 
 
 def _make_variables(model: Any, classes: int) -> None:
     """Makes the optimizer's and the metrics' variables. Keras traces a step anew when its first trace made some."""
     model.optimizer.build(model.trainable_variables)
-    labels, probabilities = tf.zeros([1], tf.int64), tf.fill([1, classes], 1.0 / classes)
+    if tf.distribute.has_strategy():
+        return  # Several devices: a loss can be taken only inside a step.
+    labels = tf.one_hot([0], classes)
+    probabilities = tf.fill([1, model.output_shape[-1]], 0.5)
     model.compute_loss(y=labels, y_pred=probabilities)
     model.compute_metrics(None, labels, probabilities, None)
     model.reset_metrics()
 
 
 class _Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types.
-    """Seeds each epoch, watches the loss, keeps the best weights and writes the checkpoint."""
+    """Seeds each epoch, watches the loss, keeps the best weights, writes the checkpoint, and stops in time."""
 
     def __init__(
         self,
@@ -228,8 +277,9 @@ class _Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no t
         what: str,
         spec: Fit,
         checkpoint: Checkpoint | None,
-        advance: Callable[..., None],
+        watcher: Watch,
         first_eligible_epoch: int,
+        steps: int,
     ) -> None:
         super().__init__()
         self.progress = progress
@@ -237,10 +287,28 @@ class _Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no t
         self.what = what
         self.spec = spec
         self.checkpoint = checkpoint
-        self.advance = advance
+        self.watcher = watcher
         self.first_eligible_epoch = first_eligible_epoch
         self.last_batch = -1
         self.started_s = 0.0
+        self.schedule = objective.LearningRate(spec, steps)
+        self.raw_weights: list[Any] = []
+        self.evaluated: list[Any] = []
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        """Validation is of the weights that would be kept: their moving average, where there is one."""
+        if self.spec.ema:
+            optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
+            self.raw_weights = self.model.get_weights()
+            for variable, average in zip(
+                self.model.trainable_variables, optimizer._model_variables_moving_average, strict=True
+            ):
+                variable.assign(average)
+
+    def on_test_end(self, logs: Any = None) -> None:
+        self.evaluated = self.model.get_weights()
+        if self.spec.ema:
+            self.model.set_weights(self.raw_weights)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.last_batch = -1
@@ -258,28 +326,35 @@ class _Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no t
         history = self.progress.history
         validated = f" validation {history[-1]['val_accuracy']:.2%}" if history else ""
         note = f"epoch {self.progress.epoch + 1}/{self.spec.epochs} loss {logs['loss']:.4f}{validated}"
-        self.advance(batch - self.last_batch, note)
+        self.watcher.advance(batch - self.last_batch, note)
         self.last_batch = batch
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         progress = self.progress
-        weights = self.model.get_weights()
         # A step's loss is taken before the step, and ReLU makes 0 of a NaN: neither loss shows what the last step did.
-        if not np.isfinite([logs["val_loss"], *(np.sum(value, dtype=np.float64) for value in weights)]).all():
+        sums = (np.sum(value, dtype=np.float64) for value in (*self.evaluated, *self.model.get_weights()))
+        if not np.isfinite([logs["val_loss"], *sums]).all():
             raise self.diverged(f"a weight is no number after epoch {epoch + 1}")
-        row = {name: float(value) for name, value in logs.items()}
-        progress.history.append(
-            {"epoch": epoch + 1, **row, "seconds": round(time.monotonic() - self.started_s, 2)}
-        )
+        row = {
+            "epoch": epoch + 1,
+            **{name: float(value) for name, value in logs.items()},
+            # That of the epoch's last step.
+            "learning_rate": float(self.schedule(self.model.optimizer.iterations - 1)),
+            "seconds": round(time.monotonic() - self.started_s, 2),
+        }
+        progress.history.append(row)
         progress.epoch = epoch + 1
-        if epoch >= self.first_eligible_epoch and (
-            progress.best_epoch < 0 or _rank(row) > _rank(progress.history[progress.best_epoch])
+        if self.spec.keep == "last" or (
+            epoch >= self.first_eligible_epoch
+            and (progress.best_epoch < 0 or _rank(row) > _rank(progress.history[progress.best_epoch]))
         ):
             progress.best_epoch = epoch
-            progress.best_weights = weights
+            progress.best_weights = self.evaluated
         if self.checkpoint:
             self.checkpoint.save(self.model, progress)
             files.write_text(self.checkpoint.path.parent / "history.csv", _history_csv(progress.history))
+        self.watcher.row(shown(row, self.spec.epochs), best=progress.best_epoch == epoch)
+        self.model.stop_training = progress.ended(self.spec)
 
     def diverged(self, problem: str) -> EdgebigError:
         table = "train" if self.what == "train" else f"compress.{self.what}"
@@ -293,28 +368,17 @@ def _rank(row: dict[str, float]) -> tuple[float, float]:
     return row["val_accuracy"], -row["val_loss"]
 
 
-def _learning_rate(spec: Fit, steps_per_epoch: int) -> Any:
-    total = spec.epochs * steps_per_epoch
-    warmup = min(spec.warmup_steps, total - 1)
-    if spec.schedule == "constant" and warmup == 0:
-        return spec.learning_rate
-    if spec.schedule == "constant":
-        return keras.optimizers.schedules.PolynomialDecay(
-            spec.learning_rate / 100, warmup, spec.learning_rate
-        )
-    if warmup == 0:
-        return keras.optimizers.schedules.CosineDecay(spec.learning_rate, total)
-    return keras.optimizers.schedules.CosineDecay(
-        0.0, total - warmup, warmup_target=spec.learning_rate, warmup_steps=warmup
-    )
-
-
-def _cross_entropy(classes: int, label_smoothing: float) -> Any:
-    def cross_entropy(labels: Any, probabilities: Any) -> Any:
-        one_hot = tf.one_hot(tf.cast(tf.reshape(labels, [-1]), tf.int32), classes)
-        return keras.losses.categorical_crossentropy(one_hot, probabilities, label_smoothing=label_smoothing)
-
-    return cross_entropy
+def shown(row: dict[str, float], epochs: int) -> dict[str, str]:
+    """A row of the history, for the person who waits."""
+    return {
+        "epoch": f"{row['epoch']}/{epochs}",
+        "loss": f"{row['loss']:.4f}",
+        "accuracy": f"{row['accuracy']:.2%}",
+        "validation loss": f"{row['val_loss']:.4f}",
+        "validation": f"{row['val_accuracy']:.2%}",
+        "rate": f"{row['learning_rate']:.2g}",
+        "seconds": f"{row['seconds']:.1f}",
+    }
 
 
 def _history_csv(history: list[dict[str, float]]) -> str:

@@ -20,10 +20,17 @@ DataFolder = Annotated[
     Path | None,
     typer.Option("--data", metavar="FOLDER", help="Where the data set's files are (or EDGEBIG_DATA)."),
 ]
+SkipBroken = Annotated[
+    bool, typer.Option("--skip-broken", help="Leave out picture files that cannot be read, and list them.")
+]
 
 
-def settings(assignments: list[str] | None, seed: int | None) -> list[str]:
-    return [*(assignments or []), *([f"train.seed={seed}"] if seed is not None else [])]
+def settings(assignments: list[str] | None, seed: int | None, skip_broken: bool = False) -> list[str]:
+    return [
+        *(assignments or []),
+        *([f"train.seed={seed}"] if seed is not None else []),
+        *(["data.skip_broken=true"] if skip_broken else []),
+    ]
 
 
 def print_json(value: Any) -> None:

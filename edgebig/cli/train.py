@@ -34,18 +34,24 @@ def train(
     data: options.DataFolder = None,
     assignments: options.Set = None,
     seed: options.Seed = None,
+    seeds: Annotated[
+        int, typer.Option(min=1, max=100, help="Train so many times, with seeds from the recipe's on.")
+    ] = 1,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write logs for TensorBoard.")] = False,
+    skip_broken: options.SkipBroken = False,
     json: options.Json = False,
 ) -> None:
     """Train a recipe into a new run folder."""
     from edgebig import files, runs
     from edgebig import recipe as recipes
     from edgebig.data import source
+    from edgebig.progress import say
 
-    overrides = options.settings(assignments, seed)
+    overrides = options.settings(assignments, seed, skip_broken)
     if resume is not None:
-        if recipe is not None or overrides:
+        if recipe is not None or overrides or seeds > 1:
             raise typer.BadParameter(
-                "--resume goes on with a run as it was; leave out RECIPE, --set and --seed"
+                "--resume goes on with a run as it was; leave out RECIPE, --set, --seed, --seeds and --skip-broken"
             )
         run = runs.load(resume)
         if run.finished:
@@ -60,25 +66,55 @@ def train(
     files.check_writable(runs.ROOT / spec.name if resume is None else run.checkpoint_path)
     folder = data or (runs.data_folder(run.folder) if resume is not None else None)
     splits = source.load(spec.data, folder)
+    for note in splits.notes:
+        say(f"data: {note}")
 
     from edgebig import train as training
     from edgebig.compress import preflight
 
-    preflight.check_recipe(spec, splits.train.images.shape[1:], len(splits.classes))
-    if resume is None:
-        run = runs.create(spec, data=data)
-    try:
-        with runs.training(run):
-            artifact = training.train(spec, splits, run, resume=resume is not None)
-    except KeyboardInterrupt:
-        options.echo(
-            f"edgebig: stopped; 'edgebig train --resume {run.folder}' goes on from the last epoch", err=True
-        )
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+    preflight.check_recipe(spec, splits.train.shape, len(splits.classes))
+    done = []
+    for number in range(seeds):
+        if resume is None:
+            of_seed = recipes.with_settings(spec, [f"train.seed={spec.train.seed + number}"])
+            run = runs.create(of_seed, data=data)
+        try:
+            with runs.training(run):
+                artifact = training.train(
+                    run.recipe, splits, run, resume=resume is not None, tensorboard=tensorboard
+                )
+        except KeyboardInterrupt:
+            options.echo(
+                f"edgebig: stopped; 'edgebig train --resume {run.folder}' goes on from the last epoch",
+                err=True,
+            )
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+        done.append((run, artifact))
+        if not json:
+            options.echo(f"{artifact.path}: {describe(artifact.card)}")
+    if seeds == 1:
+        if json:
+            options.print_json(runs.summary(run))
+        return
+    _tell_spread(done, json)
+
+
+def _tell_spread(done: list[tuple[Any, Any]], json: bool) -> None:
+    """Mean and spread over seeds: what a recipe gives, where one run says what one run gave."""
+    from statistics import mean, stdev
+
+    from edgebig import runs
+
+    accuracies = [artifact.card.host_accuracy.value for _, artifact in done]
+    spread = {"seeds": len(done), "mean": mean(accuracies), "standard_deviation": stdev(accuracies)}
     if json:
-        options.print_json(runs.summary(run))
-    else:
-        options.echo(f"{artifact.path}: {describe(artifact.card)}")
+        options.print_json({"test_accuracy": spread, "runs": [runs.summary(run) for run, _ in done]})
+        return
+    options.echo(
+        f"{len(done)} seeds: {spread['mean']:.2%} of {done[0][1].card.host_accuracy.n:,} test examples on average, "
+        f"standard deviation {100 * spread['standard_deviation']:.2f} points, {min(accuracies):.2%} .. "
+        f"{max(accuracies):.2%}"
+    )
 
 
 def describe(card: Any) -> str:

@@ -13,6 +13,7 @@ from edgebig import models
 from edgebig.compress.qat import apply_qat
 from edgebig.errors import EdgebigError
 from edgebig.keras import keras, load_tfmot
+from edgebig.models import head
 from edgebig.recipe import Recipe
 
 # Layers with an int8 form. BatchNormalization is apart: it has one where it folds into the layer before it.
@@ -43,7 +44,7 @@ def check_recipe(spec: Recipe, input_shape: tuple[int, int, int], classes: int) 
     """Holds the model of a recipe, still untrained, against the passes that the recipe asks for."""
     wanted = [name for name, settings in spec.compress if settings is not None]
     if wanted:
-        check_layers(models.build(spec.model, input_shape, classes), wanted)
+        check_layers(head.two_outputs(models.build(spec.model, input_shape, classes)), wanted)
 
 
 def check(model: Any, passes: Sequence[str]) -> None:

@@ -13,6 +13,14 @@ def build(spec: recipe.Model, input_shape: tuple[int, int, int], classes: int) -
     With a sigmoid head, for two classes, (N, 1): the probability of the second. Raises EdgebigError where the spec
     and the data do not go together, or the user's function fails.
     """
+    from edgebig.models import head
+
+    model = _build(spec, input_shape, classes)
+    head.check(model, classes)
+    return model
+
+
+def _build(spec: recipe.Model, input_shape: tuple[int, int, int], classes: int) -> Any:
     from edgebig.models import digit_cnn, keras_convnet, mlp, own, picture_cnn
 
     match spec:

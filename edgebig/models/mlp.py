@@ -14,7 +14,7 @@ def build(spec: Mlp, input_shape: tuple[int, int, int], classes: int) -> Any:
     layers = keras.layers
     if spec.head == "sigmoid" and classes != 2:
         raise EdgebigError(
-            f"[model] head = \"sigmoid\" has one unit, for two classes; the data has {classes}",
+            f'[model] head = "sigmoid" has one unit, for two classes; the data has {classes}',
             'use head = "softmax", or choose two with [data] classes',
         )
     image = keras.Input(input_shape, name="image")
@@ -24,6 +24,4 @@ def build(spec: Mlp, input_shape: tuple[int, int, int], classes: int) -> Any:
         if spec.dropout:
             x = layers.Dropout(spec.dropout, name=f"dropout_{number}")(x)
     units = 1 if spec.head == "sigmoid" else classes
-    return keras.Model(
-        image, layers.Dense(units, activation=spec.head, name="probabilities")(x), name="mlp"
-    )
+    return keras.Model(image, layers.Dense(units, activation=spec.head, name="probabilities")(x), name="mlp")

@@ -19,7 +19,7 @@ def build(spec: PythonModel, input_shape: tuple[int, int, int], classes: int) ->
     path, name = usercode.split(spec.name)
     try:
         model = function(input_shape, classes, **spec.options)
-    except Exception as error:  # noqa: BLE001  # The user's code may raise anything; it is told as theirs.
+    except Exception as error:  # The user's code may raise anything; it is told as theirs.
         raise usercode.fault(error, path.resolve(), f"{name}(input_shape, classes) fails") from error
     where = f"{path}: {name}"
     if not isinstance(model, keras.Model):
@@ -33,13 +33,17 @@ def build(spec: PythonModel, input_shape: tuple[int, int, int], classes: int) ->
         model.build((None, *input_shape))
     if len(model.inputs or []) != 1 or tuple(model.inputs[0].shape[1:]) != tuple(input_shape):
         raise EdgebigError(
-            f"{where} gave a model that takes {[tuple(x.shape) for x in model.inputs or []]}, the pictures are {input_shape}",
+            f"{where} gave a model that takes {_shapes(model.inputs)}, the pictures are {input_shape}",
             "let it begin with keras.Input(input_shape)",
         )
     head = tuple(model.outputs[0].shape[1:])
     if len(model.outputs) != 1 or not (head == (classes,) or (head == (1,) and classes == 2)):
         raise EdgebigError(
-            f"{where} gave a model whose head is {[tuple(x.shape) for x in model.outputs]}; the data has {classes} classes",
-            f"let it end in Dense({classes}, activation=\"softmax\")",
+            f"{where} gave a model whose head is {_shapes(model.outputs)}; the data has {classes} classes",
+            f'let it end in Dense({classes}, activation="softmax")',
         )
     return model
+
+
+def _shapes(tensors: Any) -> str:
+    return ", ".join(str(tuple(tensor.shape)) for tensor in tensors or []) or "nothing"
