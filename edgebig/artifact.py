@@ -206,12 +206,21 @@ def free_variant(folder: Path, variant: str) -> str:
 
 def write_hashes(folder: Path, hashes: npt.NDArray[np.uint64]) -> str:
     """Writes a set of example hashes as examples-<digest>.u64 (sorted, little-endian); returns its sha256."""
-    data = np.sort(hashes).astype("<u8").tobytes()
+    data = _packed(hashes)
     sha256 = files.sha256_bytes(data)
     path = hashes_path(folder, sha256)
     if not path.is_file():
         files.write_bytes(path, data)
     return sha256
+
+
+def hashes_sha256(hashes: npt.NDArray[np.uint64]) -> str:
+    """What `write_hashes` gives, without a file."""
+    return files.sha256_bytes(_packed(hashes))
+
+
+def _packed(hashes: npt.NDArray[np.uint64]) -> bytes:
+    return np.sort(hashes).astype("<u8").tobytes()
 
 
 def read_hashes(folder: Path, sha256: str) -> npt.NDArray[np.uint64] | None:
@@ -221,6 +230,24 @@ def read_hashes(folder: Path, sha256: str) -> npt.NDArray[np.uint64] | None:
     if files.sha256_bytes(data) != sha256 or len(data) % 8:
         return None
     return np.frombuffer(data, "<u8")
+
+
+def leak_check(item: Artifact, hashes: npt.NDArray[np.uint64], split: str) -> str:
+    """What a record says of whether the model of `item`, which has a card, was trained on examples of `split`.
+
+    Raises EdgebigError where it was.
+    """
+    assert item.card is not None
+    trained_on = read_hashes(item.path.parent, item.card.train.sha256)
+    if trained_on is None:
+        return f"not possible for {item.name}: the list of its training examples is not beside it"
+    leaked = int(np.isin(hashes, trained_on).sum())
+    if leaked:
+        raise EdgebigError(
+            f"{item.path}: {leaked} of the {len(hashes)} {split} examples were in its training set",
+            "its accuracy on them would mean nothing; test it on other data",
+        )
+    return f"no {split} example was in a training set"
 
 
 def hashes_path(folder: Path, sha256: str) -> Path:

@@ -89,23 +89,11 @@ def test_examples(
     examples = splits.test
     if count is not None and count < len(examples):
         examples = examples[per_class(examples.labels, count, seed=0)]
-    checked = [_leak_check(item, examples) for item in artifacts if item.card is not None]
+    checked = [
+        artifact.leak_check(item, examples.hashes, "test") for item in artifacts if item.card is not None
+    ]
     data = {"source": splits.source, "split": "test", "n": len(examples), "of": len(splits.test)}
     return examples, {**data, "leak_check": "; ".join(dict.fromkeys(checked))}
-
-
-def _leak_check(item: Artifact, examples: Examples) -> str:
-    assert item.card is not None
-    hashes = artifact.read_hashes(item.path.parent, item.card.train.sha256)
-    if hashes is None:
-        return f"not possible for {item.name}: the list of its training examples is not beside it"
-    leaked = int(np.isin(examples.hashes, hashes).sum())
-    if leaked:
-        raise EdgebigError(
-            f"{item.path}: {leaked} of the {len(examples)} test examples were in its training set",
-            "its accuracy on them would mean nothing; test it on other data",
-        )
-    return "no test example was in a training set"
 
 
 @dataclass
@@ -184,7 +172,7 @@ def _job(
     if examples is not None:
         with tempfile.TemporaryDirectory(prefix="edgebig-") as folder:
             path = Path(folder) / "inputs.npy"
-            _write_pictures(path, examples)
+            examples.write_npy(path)
             inputs = session.put(path)
     return Job(
         models=tuple(
@@ -206,15 +194,6 @@ def _job(
         warmup_s=settings.warmup_s,
         want=("predictions", "outputs", "latency") if settings.latency else ("predictions", "outputs"),
     )
-
-
-def _write_pictures(path: Path, examples: Examples) -> None:
-    """The pictures as one .npy, some at a time: a test set may be larger than the memory."""
-    shape = (len(examples), *examples.shape)
-    with path.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-        for images in examples.chunks():
-            file.write(np.ascontiguousarray(images).tobytes())
 
 
 def _reference_outputs(

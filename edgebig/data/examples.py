@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -86,6 +87,14 @@ class Examples:
         """The pictures in order, some 64 MB at a time."""
         step = max(1, _CHUNK_BYTES // max(1, int(np.prod(self.shape))))
         return (self.images[start : start + step] for start in range(0, len(self), step))
+
+    def write_npy(self, path: Path) -> None:
+        """The pictures as one .npy, uint8 (N, H, W, C), some at a time: they may be more than the memory holds."""
+        header = {"descr": "|u1", "fortran_order": False, "shape": (len(self), *self.shape)}
+        with path.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+            for images in self.chunks():
+                file.write(np.ascontiguousarray(images).tobytes())
 
     @cached_property
     def hashes(self) -> npt.NDArray[np.uint64]:
