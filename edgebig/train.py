@@ -80,7 +80,7 @@ def train(
         what="train",
         checkpoint=Checkpoint(run.checkpoint_path, _recipe_sha256(spec)),
         resume=resume,
-        callbacks=[keras.callbacks.TensorBoard(run.folder / "tensorboard")] if tensorboard else [],
+        callbacks=[_TensorBoard(run.folder / "tensorboard")] if tensorboard else [],
     )
     if spec.train.precision == "mixed":
         trained, model = model, build(spec, splits)
@@ -362,6 +362,23 @@ class _Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no t
         if self.checkpoint and self.progress.epoch:
             hint += f"; {self.checkpoint.path} holds epoch {self.progress.epoch}, the last good one"
         return EdgebigError(f"{self.what}: {problem}; the learning rate is {self.spec.learning_rate:g}", hint)
+
+
+class _TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types.
+    """The history as event files. Keras's own callback needs the package tensorboard to write, not only to look."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.writer = tf.summary.create_file_writer(str(folder))
+        self.metadata = tf.compat.v1.SummaryMetadata(
+            plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars")
+        )
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+        with self.writer.as_default():
+            for name, value in logs.items():
+                tf.summary.write(name, tf.constant(value, tf.float32), step=epoch + 1, metadata=self.metadata)
+        self.writer.flush()
 
 
 def _rank(row: dict[str, float]) -> tuple[float, float]:
