@@ -68,6 +68,7 @@ ROOMS: dict[str, set[str]] = {
     "phone": set(),
     "drivers": {"device", "lookup"},
     "drivers.browser": {"device", "drivers", "phone"},
+    "project": set(),
     "predict": {"artifact", "device", "drivers", "lookup"},
     "measurement": {"artifact", "stats", "check.tflite", "drivers"},
     "bench": {

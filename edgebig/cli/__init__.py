@@ -12,7 +12,7 @@ from typing import NoReturn
 import typer
 
 import edgebig
-from edgebig.cli import bench, compress, convert, doctor, inventory, options, predict, train
+from edgebig.cli import bench, compress, convert, doctor, init, inventory, options, predict, train
 from edgebig.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_USER, EdgebigError
 
 app = typer.Typer(
@@ -24,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (train, compress, convert, bench, predict, inventory, doctor):
+for module in (train, compress, convert, bench, predict, inventory, init, doctor):
     module.add_to(app)
 
 # What the machine refuses is the user's to mend: a full disk, a read-only folder, a path that is none.
