@@ -108,7 +108,9 @@ class Augment(Spec):
 class Data(Spec):
     """Where the examples come from, how they are split, and what pictures are made into."""
 
-    source: Annotated[str, AfterValidator(_source)]
+    source: Annotated[str, AfterValidator(_source)] = Field(
+        description="digits-5k, mnist, fashion-mnist, idx:DIR, npz:FILE, images:DIR, csv:FILE, python:FILE:FUNCTION"
+    )
     validation: Share = Field(0.1, description="examples held out of train, a count or a share")
     test: Share = Field(0.1, description="likewise, where the source has no test set of its own")
     classes: Annotated[tuple[str, ...], AfterValidator(_unique)] | None = Field(
@@ -136,33 +138,39 @@ class DigitCnn(Spec):
     """A small residual convolutional net for 28x28 grey pictures."""
 
     name: Literal["digit-cnn"]
-    channels: tuple[Channels, Channels] = (16, 32)
-    blocks: tuple[Blocks, Blocks] = (1, 2)
+    channels: tuple[Channels, Channels] = Field(
+        (16, 32), description="of the maps at a half and at a quarter"
+    )
+    blocks: tuple[Blocks, Blocks] = Field((1, 2), description="residual blocks at a half and at a quarter")
 
 
 class KerasConvnet(Spec):
     """The layers of the well-known Keras example, the yardstick."""
 
     name: Literal["keras-convnet"]
-    dropout: float = Field(0.5, ge=0, lt=1)
+    dropout: float = Field(0.5, ge=0, lt=1, description="before the last layer")
 
 
 class PictureCnn(Spec):
     """A residual convolutional net for pictures of any size: a stem, then stages that each halve the picture."""
 
     name: Literal["picture-cnn"]
-    channels: Annotated[tuple[Channels, ...], Field(min_length=1, max_length=8)] = (32, 64, 128)
+    channels: tuple[Channels, ...] = Field(
+        (32, 64, 128), min_length=1, max_length=8, description="of each stage"
+    )
     blocks: Blocks = Field(1, description="residual blocks in each stage")
-    dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(0.0, ge=0, lt=1, description="before the last layer")
 
 
 class Mlp(Spec):
     """Dense layers on the flattened picture; no hidden one is (multinomial) logistic regression."""
 
     name: Literal["mlp"]
-    hidden: tuple[Annotated[int, Field(ge=1, le=65_536)], ...] = (64, 32)
-    activation: Literal["relu", "tanh", "sigmoid"] = "relu"
-    dropout: float = Field(0.0, ge=0, lt=1)
+    hidden: tuple[Annotated[int, Field(ge=1, le=65_536)], ...] = Field(
+        (64, 32), description="units of each hidden layer"
+    )
+    activation: Literal["relu", "tanh", "sigmoid"] = Field("relu", description="of the hidden layers")
+    dropout: float = Field(0.0, ge=0, lt=1, description="after each hidden layer")
     head: Literal["softmax", "sigmoid"] = Field("softmax", description="sigmoid: one unit, for two classes")
 
 
@@ -201,20 +209,29 @@ def _loss(text: str) -> str:
 class Fit(Spec):
     """One phase of gradient descent."""
 
-    epochs: int = Field(ge=1, le=10_000)
-    learning_rate: float = Field(gt=0, le=10)
-    batch_size: int = Field(128, ge=1, le=65_536)
-    optimizer: Literal["sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop"] = "adam"
+    epochs: int = Field(ge=1, le=10_000, description="times through the training examples")
+    learning_rate: float = Field(gt=0, le=10, description="the highest of the schedule")
+    batch_size: int = Field(128, ge=1, le=65_536, description="over all examples it is all of them")
+    optimizer: Literal["sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop"] = Field(
+        "adam", description="adamw is adam with weight_decay"
+    )
     momentum: float = Field(0.9, gt=0, lt=1, description="of momentum and nesterov")
     weight_decay: float = Field(
         0.0, ge=0, le=1, description="a step takes learning_rate * weight_decay off each kernel (decoupled)"
     )
-    schedule: Literal["constant", "step", "cosine", "one-cycle"] = "cosine"
-    warmup_steps: int = Field(0, ge=0)
+    schedule: Literal["constant", "step", "cosine", "one-cycle"] = Field(
+        "cosine", description="cosine falls to 0; one-cycle climbs for 0.3 of the steps, then falls to 0"
+    )
+    warmup_steps: int = Field(0, ge=0, description="the rate climbs to the schedule's over so many steps")
     step_epochs: int = Field(10, ge=1, description="of step: the rate is cut every so many epochs")
     step_factor: float = Field(0.1, gt=0, lt=1, description="of step: to this share")
-    loss: Annotated[str, AfterValidator(_loss)] = "cross-entropy"
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    loss: Annotated[str, AfterValidator(_loss)] = Field(
+        "cross-entropy",
+        description="cross-entropy, mean-squared-error, or your own: (one-hot labels, outputs) -> a loss each",
+    )
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="this share of a label goes to all classes alike"
+    )
     ema: float = Field(0.0, ge=0, lt=1, description="moving average of the weights, which is what is kept")
     clip_norm: float = Field(0.0, ge=0, description="the gradient is scaled down to this length; 0 is off")
     patience: int = Field(0, ge=0, description="stop after so many epochs without a better one; 0 is never")
@@ -226,9 +243,9 @@ class Fit(Spec):
 class Train(Fit):
     """Training from random weights."""
 
-    epochs: int = Field(10, ge=1, le=10_000)
-    learning_rate: float = Field(0.001, gt=0, le=10)
-    seed: int = Field(0, ge=0, lt=2**31)
+    epochs: int = Field(10, ge=1, le=10_000, description="times through the training examples")
+    learning_rate: float = Field(0.001, gt=0, le=10, description="the highest of the schedule")
+    seed: int = Field(0, ge=0, lt=2**31, description="of the weights, the order and every draw")
     precision: Literal["float32", "mixed"] = Field(
         "float32", description="mixed: float16 arithmetic, on GPUs"
     )
@@ -237,16 +254,16 @@ class Train(Fit):
 class Prune(Fit):
     """Magnitude pruning while training on: this share of each pruned layer's weights becomes zero."""
 
-    sparsity: float = Field(0.5, gt=0, lt=1)
-    epochs: int = Field(2, ge=1, le=10_000)
-    learning_rate: float = Field(0.001, gt=0, le=10)
+    sparsity: float = Field(0.5, gt=0, lt=1, description="the share of zeros in each pruned layer")
+    epochs: int = Field(2, ge=1, le=10_000, description="times through the training examples")
+    learning_rate: float = Field(0.001, gt=0, le=10, description="the highest of the schedule")
 
 
 class Qat(Fit):
     """Quantization-aware training to full int8."""
 
-    epochs: int = Field(3, ge=1, le=10_000)
-    learning_rate: float = Field(0.0005, gt=0, le=10)
+    epochs: int = Field(3, ge=1, le=10_000, description="times through the training examples")
+    learning_rate: float = Field(0.0005, gt=0, le=10, description="the highest of the schedule")
 
 
 class Compress(Spec):
