@@ -23,8 +23,8 @@ PATH = Path(__file__).resolve().parent.parent / "docs" / "recipe.md"
 OPENING = """\
 # Recipes, key by key
 
-A recipe is a TOML file that says what to build. Its first lines, comments, give the command and the measured result; the
-file's name is the recipe's. A key that is not here is an error. Each has one default, and each can be overridden:
+A recipe is a TOML file that says what to build. Its first lines, comments, give the command and the measured result;
+the file's name is the recipe's. A key that is not here is an error. Each has one default, and each can be overridden:
 `edgebig train digits --set train.epochs=3`. What was used, every default written out, is saved in the run's own
 `recipe.toml`. Files that a recipe names are found from the recipe's folder, those of `--set` from yours.
 
