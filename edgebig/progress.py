@@ -9,7 +9,7 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 _ROWS_SHOWN = 12
@@ -113,8 +113,11 @@ class _Live:
 
 
 @contextlib.contextmanager
-def watch(what: str, total: int) -> Iterator[Watch]:
-    """A live table over `total` steps that stays when the block ends; without a terminal, a line a row on stderr."""
+def watch(what: str, total: int, earlier: Sequence[Mapping[str, str]] = ()) -> Iterator[Watch]:
+    """A live table over `total` steps that stays when the block ends; without a terminal, a line a row on stderr.
+
+    `earlier`: rows of the same phase before it was interrupted.
+    """
     if not (sys.stdout.isatty() and sys.stderr.isatty()):
         yield _Lines(what)
         return
@@ -123,6 +126,7 @@ def watch(what: str, total: int) -> Iterator[Watch]:
 
     progress = _bar(None)
     live = _Live(what, progress, progress.add_task(what, total=total, note=""))
+    live.rows = [(figures, False) for figures in earlier]
     with Live(live, console=Console(stderr=True), refresh_per_second=4):
         try:
             yield live

@@ -236,9 +236,8 @@ def fit(
             splits.train, classes, batch_size=spec.batch_size, seed=seed, first_epoch=progress.epoch,
             epochs=spec.epochs, augment=augment,
         )  # fmt: skip
-        with watch(what, (spec.epochs - progress.epoch) * steps) as watcher:
-            for row in progress.history:
-                watcher.row(shown(row, spec.epochs))
+        earlier = [shown(row, spec.epochs) for row in progress.history]
+        with watch(what, (spec.epochs - progress.epoch) * steps, earlier) as watcher:
             model.fit(
                 batches,
                 steps_per_epoch=steps,
