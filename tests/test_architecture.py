@@ -76,7 +76,7 @@ ROOMS: dict[str, set[str]] = {
         "measurement",
     },
     "evaluation": {"artifact", "device", "drivers", "stats", "data.examples"},
-    "report": {"measurement", "stats", "evaluation"},
+    "report": {"measurement", "stats", "evaluation", "artifact", "data.examples"},
     "search": {"train", "compress", "bench", "report"},
     "doctor": {"lookup", "device"},
     "zoo": set(),

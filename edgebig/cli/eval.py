@@ -1,0 +1,86 @@
+"""edgebig eval"""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgebig.cli import options
+
+
+class Split(str, Enum):
+    """The part of the data."""
+
+    test = "test"
+    validation = "validation"
+    train = "train"
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("eval")(evaluate)
+
+
+def evaluate(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[RUN|MODEL]...",
+            help="Runs or .tflite files, the first is what the others are compared with; default: the newest.",
+            autocompletion=options.complete_run,
+        ),
+    ] = None,
+    data: options.DataFolder = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SOURCE",
+            help="Other data than the model's own, as in images:FOLDER; classes go by their names.",
+        ),
+    ] = None,
+    split: Annotated[Split, typer.Option(help="Which examples of it.")] = Split.test,
+    examples: Annotated[
+        int | None, typer.Option(min=1, help="Only so many examples, as many of each class.")
+    ] = None,
+    device: Annotated[
+        str,
+        typer.Option(help="Where; 'edgebig devices' lists them.", autocompletion=options.complete_device),
+    ] = "local",
+    deadline: Annotated[float, typer.Option(min=1, help="Seconds until it is given up.")] = 900.0,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Also write evaluation.json, confusion.png and misread.png there."
+        ),
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Tell how accurate .tflite files are, class by class, what they misread, and how well they know it."""
+    from edgebig import artifact, evaluation, files, runs
+    from edgebig import device as devices
+    from edgebig.data import source as sources
+    from edgebig.evaluation import chosen
+    from edgebig.evaluation import record as records
+    from edgebig.progress import say
+    from edgebig.report import evaluation as report
+
+    if out is not None:
+        files.check_writable(out / "evaluation.json")
+    target = devices.load(device)
+    artifacts = [artifact.load(runs.resolve_model(model)) for model in models or (None,)]
+    spec = chosen.data_spec(artifacts, source)
+    remembered = runs.data_folder(artifacts[0].path.parent) if source is None else None
+    splits = sources.load(spec, data or remembered)
+    which = chosen.choose(artifacts, splits, split.value, examples, own=source is None)
+    result = evaluation.run(artifacts, which, target, deadline)
+    record = records.record(result, which.examples)
+    if json:
+        options.print_json(record)
+    else:
+        for line in report.lines(result):
+            options.echo(line)
+    if out is not None:
+        for path in report.save(out, result, which.examples, record):
+            say(str(path))
