@@ -75,7 +75,10 @@ class Examples:
 
     def __getitem__(self, index: Index) -> Examples:
         images = self.images.choose(index) if isinstance(self.images, Pictures) else self.images[index]
-        return Examples(images, self.labels[index])
+        chosen = Examples(images, self.labels[index])
+        if "hashes" in vars(self):  # known already: a cut of 60,000 pictures need not hash them again
+            vars(chosen)["hashes"] = self.hashes[index]
+        return chosen
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -151,12 +154,33 @@ def count_of(share: int | float, total: int) -> int:
 
 def per_class(labels: npt.NDArray[np.int64], count: int, *, seed: int) -> npt.NDArray[np.bool_]:
     """A mask (N,) that chooses `count` examples, every class alike up to one, by a shuffle that `seed` fixes."""
+    place, rank = _shuffled(labels, seed)
+    return _mask(np.lexsort((place, rank))[:count], len(labels))
+
+
+def in_proportion(labels: npt.NDArray[np.int64], count: int, *, seed: int) -> npt.NDArray[np.bool_]:
+    """A mask (N,) that chooses `count` examples, of every class its share, by a shuffle that `seed` fixes.
+
+    Of each class at most half, so that fewer may be chosen; at least one, where it has two and `count` allows.
+    """
+    place, rank = _shuffled(labels, seed)
+    size = np.bincount(labels)[labels]
+    # The one after which a class is least ahead of its share comes next (Adams' method of apportionment).
+    first = np.lexsort((place, rank / size))
+    return _mask(first[rank[first] < size[first] // 2][:count], len(labels))
+
+
+def _shuffled(labels: npt.NDArray[np.int64], seed: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int64]]:
+    """Each example's place in a shuffle, and its rank there among those of its class."""
     order = np.random.default_rng(seed).permutation(len(labels))
     rank = np.empty(len(labels), np.int64)
     for label in np.unique(labels):
         members = order[labels[order] == label]
         rank[members] = np.arange(len(members))
-    first = np.lexsort((np.argsort(order), rank))[:count]
-    chosen = np.zeros(len(labels), np.bool_)
-    chosen[first] = True
-    return chosen
+    return np.argsort(order), rank
+
+
+def _mask(chosen: npt.NDArray[np.intp], total: int) -> npt.NDArray[np.bool_]:
+    mask = np.zeros(total, np.bool_)
+    mask[chosen] = True
+    return mask
