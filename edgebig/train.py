@@ -352,7 +352,9 @@ class _Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no t
         if self.checkpoint:
             self.checkpoint.save(self.model, progress)
             files.write_text(self.checkpoint.path.parent / "history.csv", _history_csv(progress.history))
-        self.watcher.row(shown(row, self.spec.epochs), best=progress.best_epoch == epoch)
+        self.watcher.row(
+            shown(row, self.spec.epochs), best=progress.best_epoch == epoch and self.spec.keep == "best"
+        )
         self.model.stop_training = progress.ended(self.spec)
 
     def diverged(self, problem: str) -> EdgebigError:
