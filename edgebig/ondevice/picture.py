@@ -68,8 +68,12 @@ def _stream(name: str) -> IO[bytes]:
         return open(name, "rb")
     except PermissionError:
         raise Fault("no-access", f"{name} may not be read", "check its permissions") from None
-    except (OSError, ValueError):  # ValueError: a null character in the name
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a null character in the name
         raise Fault("no-file", f"{name!r} is not there", "check the name of the picture") from None
+    except OSError as e:
+        raise Fault(
+            "no-access", f"{name} cannot be opened: {e.strerror}", "check the disk and the path"
+        ) from None
 
 
 # What Pillow's decoders raise on damaged data.

@@ -74,9 +74,10 @@ def plain_of(name: str, picture: Image.Image, size: tuple[int, int] | None = Non
 def upright_size(picture: Image.Image) -> tuple[int, int]:
     """Height and width of what `opened` gave, by its header; a PNG's EXIF may stand behind its pixels, unseen here."""
     width, height = picture.size
-    # Pillow has the sides of a TIFF exchanged already.
-    known = picture.format != "TIFF" and ("exif" in picture.info or picture.format != "PNG")
-    return (width, height) if known and orientation_of(picture) >= 5 else (height, width)
+    tags = getattr(picture, "tag_v2", {})
+    # Newer Pillows exchange the sides of a TIFF themselves.
+    is_done = tags.get(256, width) != width or (picture.format == "PNG" and "exif" not in picture.info)
+    return (height, width) if is_done or orientation_of(picture) < 5 else (width, height)
 
 
 def _eight_bits(name: str, picture: Image.Image) -> Image.Image:
