@@ -233,21 +233,22 @@ def read_hashes(folder: Path, sha256: str) -> npt.NDArray[np.uint64] | None:
 
 
 def leak_check(item: Artifact, hashes: npt.NDArray[np.uint64], split: str) -> str:
-    """What a record says of whether the model of `item`, which has a card, was trained on examples of `split`.
+    """What a record says of whether the model of `item`, which has a card, was trained on the examples of `hashes`.
 
-    Raises EdgebigError where it was.
+    `split`: what they are, in a word or "". Raises EdgebigError where it was.
     """
     assert item.card is not None
+    kind = f"{split} example".strip()
     trained_on = read_hashes(item.path.parent, item.card.train.sha256)
     if trained_on is None:
         return f"not possible for {item.name}: the list of its training examples is not beside it"
     leaked = int(np.isin(hashes, trained_on).sum())
     if leaked:
         raise EdgebigError(
-            f"{item.path}: {leaked} of the {len(hashes)} {split} examples were in its training set",
+            f"{item.path}: {leaked} of the {len(hashes)} {kind}s were in its training set",
             "its accuracy on them would mean nothing; test it on other data",
         )
-    return f"no {split} example was in a training set"
+    return f"no {kind} was in a training set"
 
 
 def hashes_path(folder: Path, sha256: str) -> Path:

@@ -1,4 +1,4 @@
-"""Pictures -> digits, by the code that runs on a device, in a process that may die without harm."""
+"""Pictures -> digits or classes, by the code that runs on a device, in a process that may die without harm."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ _SECONDS_A_PICTURE = 10.0
 def predict(model: Artifact, images: Sequence[Path], target: Device) -> Iterator[Event]:
     """A `prediction` {image, label, confidence, digits} or an `error` {image, problem, hint} a picture, in order.
 
-    Raises EdgebigError where the model has no card or is not whole.
+    digits: [{label, confidence, box: [x, y, width, height] in pixels, line: from 0}], in reading order. A model of
+    whole pictures finds none and gives `top` besides, the likeliest [{label, confidence}].
+    Raises EdgebigError where the model has no card, is not whole, or takes no pictures such as its card says.
     """
     if target.kind != "local":
         raise EdgebigError(

@@ -17,6 +17,7 @@ class Split(str, Enum):
     test = "test"
     validation = "validation"
     train = "train"
+    all = "all"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -40,7 +41,12 @@ def evaluate(
             help="Other data than the model's own, as in images:FOLDER; classes go by their names.",
         ),
     ] = None,
-    split: Annotated[Split, typer.Option(help="Which examples of it.")] = Split.test,
+    split: Annotated[
+        Split | None,
+        typer.Option(
+            help="Which examples; default: test, and all of pictures of your own.", show_default=False
+        ),
+    ] = None,
     examples: Annotated[
         int | None, typer.Option(min=1, help="Only so many examples, as many of each class.")
     ] = None,
@@ -72,8 +78,10 @@ def evaluate(
     artifacts = [artifact.load(runs.resolve_model(model)) for model in models or (None,)]
     spec = chosen.data_spec(artifacts, source)
     remembered = runs.data_folder(artifacts[0].path.parent) if source is None else None
-    splits = sources.load(spec, data or remembered)
-    which = chosen.choose(artifacts, splits, split.value, examples, own=source is None)
+    # Pictures that are only read need not be enough to train on.
+    splits = sources.load(spec, data or remembered, check=source is None)
+    part = split.value if split else chosen.usual_split(source)
+    which = chosen.choose(artifacts, splits, part, examples, own=source is None)
     result = evaluation.run(artifacts, which, target, deadline)
     record = records.record(result, which.examples)
     if json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as jsonlib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,7 +19,7 @@ def add_to(app: typer.Typer) -> None:
 def predict(
     model: Annotated[str, typer.Argument(help="A .tflite or a run.", autocompletion=options.complete_run)],
     images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE...", help="Pictures with handwritten digits.")
+        list[Path], typer.Argument(metavar="IMAGE...", help="Pictures of what the model knows.")
     ],
     device: Annotated[
         str,
@@ -29,7 +29,7 @@ def predict(
     ] = "local",
     json: options.Json = False,
 ) -> None:
-    """Read the digits in pictures; with --json, one object a line."""
+    """Tell what is in pictures: digits, or one class for each; with --json, one object a line."""
     from edgebig import artifact, runs
     from edgebig import device as devices
     from edgebig import predict as predicting
@@ -43,9 +43,27 @@ def predict(
             options.echo(f"  {answer['hint']}", err=True)
         elif json:
             typer.echo(jsonlib.dumps({key: value for key, value in answer.items() if key != "event"}))
-        elif answer["digits"]:
-            options.echo(f"{answer['image']}: {answer['label']} ({answer['confidence']:.1%})")
         else:
-            options.echo(f"{answer['image']}: no digit found")
+            for line in _lines(answer):
+                options.echo(line)
     if failed:
         raise typer.Exit(EXIT_USER)
+
+
+def _lines(answer: dict[str, Any]) -> list[str]:
+    """What a picture shows; of several lines of digits each on a line of its own, as sure as its least sure digit."""
+    image, digits = answer["image"], answer["digits"]
+    if not digits and "top" not in answer:
+        return [f"{image}: no digit found"]
+    lines = [[digit for digit in digits if digit["line"] == number] for number in _numbers(digits)]
+    if len(lines) < 2:
+        return [f"{image}: {answer['label']} ({answer['confidence']:.1%})"]
+    return [
+        f"{image}, line {number}: {''.join(digit['label'] for digit in line)} "
+        f"({min(digit['confidence'] for digit in line):.1%})"
+        for number, line in enumerate(lines, start=1)
+    ]
+
+
+def _numbers(digits: list[dict[str, Any]]) -> list[int]:
+    return sorted({digit["line"] for digit in digits})

@@ -58,6 +58,11 @@ class Pictures:
     def choose(self, index: Index) -> Pictures:
         return Pictures(self.mapped, self._hashes, self.rows[index])
 
+    def joined(self, other: Pictures) -> Pictures:
+        """Both choices out of one file, this one first."""
+        assert other.mapped is self.mapped
+        return Pictures(self.mapped, self._hashes, np.concatenate([self.rows, other.rows]))
+
     @property
     def hashes(self) -> npt.NDArray[np.uint64]:
         return self._hashes[self.rows]
@@ -79,6 +84,15 @@ class Examples:
         if "hashes" in vars(self):  # known already: a cut of 60,000 pictures need not hash them again
             vars(chosen)["hashes"] = self.hashes[index]
         return chosen
+
+    def joined(self, other: Examples) -> Examples:
+        """These and `other`, of one source and of one shape."""
+        images = (
+            self.images.joined(other.images)
+            if isinstance(self.images, Pictures) and isinstance(other.images, Pictures)
+            else np.concatenate([np.asarray(self.images), np.asarray(other.images)])
+        )
+        return Examples(images, np.concatenate([self.labels, other.labels]))
 
     @property
     def shape(self) -> tuple[int, int, int]:

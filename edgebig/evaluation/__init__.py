@@ -83,7 +83,7 @@ def run(artifacts: Sequence[Artifact], which: Chosen, target: Device, deadline_s
                 which.labels_of(card),
                 probabilities,
                 card.output_step or step,
-                which.facts["split"],
+                chosen.word_of(which.facts["split"]),
             )
         )
     return Result(tuple(artifacts), tuple(evaluations), which.facts, device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -61,33 +62,48 @@ def data_spec(artifacts: Sequence[Artifact], source: str | None) -> Data:
                 f"evaluate them one source at a time, or all on one: --source {names[0]}",
             )
         return cards[0].data_spec()
-    _, height, width, _ = _picture_input(artifacts[0], cards[0])
-    tables = {
-        "source": recipe.anchored_source(source, Path.cwd()),
-        "size": [height, width],
-        "colour": cards[0].preprocessing.colour,
-        "fit": cards[0].preprocessing.fit,
-    }
+    tables: dict[str, Any] = {"source": recipe.anchored_source(source, Path.cwd())}
+    # The other sources have arrays, which are of one size already and stay so.
+    if source.startswith(("images:", "csv:")):
+        height, width, _ = _takes(artifacts[0], cards[0])
+        preprocessing = cards[0].preprocessing
+        tables |= {"size": [height, width], "colour": preprocessing.colour, "fit": preprocessing.fit}
     return recipe.validate(Data, tables, "--source", hint="as in --source images:FOLDER")
 
 
-def _picture_input(item: Artifact, card: Card) -> tuple[int, int, int, int]:
+def usual_split(source: str | None) -> str:
+    """Of the models' own data, and of data sets with a name, the test split; of the user's own pictures, all."""
+    return "all" if source is not None and source not in recipe.SOURCES else "test"
+
+
+def word_of(split: str) -> str:
+    """What is said before "examples": nothing of all."""
+    return "" if split == "all" else split
+
+
+def _takes(item: Artifact, card: Card) -> tuple[int, int, int]:
     if len(card.input.shape) != 4:
         raise EdgebigError(
             f"{item.path}: its input is {card.input.shape}, no picture", "use a model that takes one picture"
         )
-    batch, height, width, channels = card.input.shape
-    return batch, height, width, channels
+    _, height, width, channels = card.input.shape
+    return height, width, channels
 
 
 def choose(
     artifacts: Sequence[Artifact], splits: Splits, split: str, count: int | None, *, own: bool
 ) -> Chosen:
-    """The examples of one split, or of "all"; `count`: only so many, of every class alike. own: they are the models'.
+    """The examples of a split, or of "all"; `count`: only so many, of every class alike. `own`: they are the models'.
 
-    Raises EdgebigError where the models cannot read them, or were trained on them.
+    Raises EdgebigError where there are none, the models cannot read them, or were trained on them.
     """
-    whole = _part(splits, split)
+    parts = splits.parts()
+    whole = reduce(Examples.joined, parts.values()) if split == "all" else parts[split]
+    if not len(whole):
+        raise EdgebigError(
+            f"{splits.source}: no {word_of(split)} example in it".replace("  ", " "),
+            "--split all takes every one",
+        )
     examples = whole
     if count is not None and count < len(whole):
         examples = whole[per_class(whole.labels, count, seed=0)]
@@ -107,22 +123,14 @@ def choose(
     return Chosen(examples, splits.classes, facts)
 
 
-def _part(splits: Splits, split: str) -> Examples:
-    parts = splits.parts()
-    if split in parts:
-        return parts[split]
-    raise EdgebigError(f"no split '{split}'", f"use one of {', '.join(parts)}")
-
-
 def _check_readable(item: Artifact, card: Card, examples: Examples, present: Sequence[str]) -> None:
     unknown = [name for name in present if name not in card.classes]
     if unknown:
         raise EdgebigError(
-            f"{item.path}: it knows no {_listed(unknown)}, which the pictures are labelled with; "
-            f"its classes are {_listed(card.classes)}",
-            "label the pictures with the names of its classes, and leave out those of other classes",
+            f"{item.path}: its classes are {_listed(card.classes)}; the examples have others: {_listed(unknown)}",
+            "name classes as the model does, and leave out examples of those that it does not know",
         )
-    takes = _picture_input(item, card)[1:]
+    takes = _takes(item, card)
     if takes != examples.shape:
         raise EdgebigError(
             f"{item.path}: it takes pictures of {_shape(takes)}, these are of {_shape(examples.shape)}",
@@ -143,7 +151,7 @@ def _listed(names: Sequence[str]) -> str:
 def _leak_check(artifacts: Sequence[Artifact], examples: Examples, split: str, *, own: bool) -> str:
     if own and split == "train":
         return "none: these are the examples of its training"
-    checked = [artifact.leak_check(item, examples.hashes, split) for item in artifacts]
+    checked = [artifact.leak_check(item, examples.hashes, word_of(split)) for item in artifacts]
     return "; ".join(dict.fromkeys(checked))
 
 

@@ -1,4 +1,4 @@
-"""Pictures -> digits, as JSON events; the camera and `edgebig predict` run this."""
+"""Pictures -> digits, or one class for the whole of each, as JSON events; the camera and `edgebig predict` run this."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from . import infer, picture, preprocess
+from . import infer, picture, preprocess, whole
 from .faults import Fault
+
+DIGIT_SHAPE = (28, 28, 1)
+TOP = 5
 
 
 def predict(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """A `prediction` or an `error` (with its image) for each of task["images"], in order.
 
-    task: {model: path, runtime, delegate, threads, preprocessing, classes, images: [path, ...]}.
+    task: {model: path, runtime, delegate, threads, preprocessing, classes, images: [path, ...]}. What is looked at,
+    digits or the whole picture, stands in its preprocessing as `framing`.
     """
     model = infer.Model(task["model"], task["runtime"], task["delegate"], task["threads"])
     classes, outputs = len(task["classes"]), model.output.shape[-1]
@@ -24,31 +28,62 @@ def predict(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
             f"{task['model']}: {outputs} outputs, and its card names {classes} classes",
             "the card is of another model; make them again",
         )
+    finds_digits = task["preprocessing"]["framing"] == "ink"
+    _check_input(model, task["model"], finds_digits)
     for image in task["images"]:
         try:
-            yield {"event": "prediction", "image": image, **read(model, task, picture.read_picture(image))}
+            if finds_digits:
+                answer = read(model, task, picture.read_picture(image))
+            else:
+                answer = read_whole(model, task, image)
+            yield {"event": "prediction", "image": image, **answer}
         except Fault as fault:
             yield {**fault.event(), "image": image}
 
 
+def _check_input(model: infer.Model, name: str, finds_digits: bool) -> None:
+    batch, shape = model.input.shape[0], model.input.shape[1:]
+    if batch == 1 and finds_digits and shape != DIGIT_SHAPE:
+        raise Fault(
+            "shape",
+            f"{name}: it takes {'x'.join(map(str, shape))}; digits found in a picture (framing 'ink', says its "
+            "card) are made 28x28x1",
+            "train it with [data] framing = 'whole', or on grey pictures of 28x28 pixels",
+        )
+    if batch != 1 or len(shape) != 3 or shape[2] not in (1, 3):
+        raise Fault(
+            "shape",
+            f"{name}: no picture can be made into its input, which is {model.input.shape}",
+            "use a model that takes one picture, grey or red, green and blue",
+        )
+
+
 def read(model: infer.Model, task: dict[str, Any], grey_u8: Any) -> dict[str, Any]:
-    """The digits of one grey picture: each with its box, and as one label, as sure as the least sure of them."""
+    """The digits of one grey picture: each with its box and its line, from 0; one label, as sure as the least sure."""
     found = preprocess.find_digits(grey_u8)
     digits = []
     if found:
         images_u8 = np.stack([digit.image_u8 for digit in found])[..., np.newaxis]
         scores = model.scores(infer.classify(model, images_u8, task["preprocessing"]))
         for digit, row in zip(found, scores):
-            best = int(np.argmax(row))
-            digits.append(
-                {
-                    "label": task["classes"][best],
-                    "confidence": round(float(row[best]), 4),
-                    "box": list(digit.box),
-                }
-            )
+            digits.append({**_best(task, row, 1)[0], "box": list(digit.box), "line": digit.line})
     return {
         "label": "".join(digit["label"] for digit in digits),
         "confidence": min((digit["confidence"] for digit in digits), default=0.0),
         "digits": digits,
     }
+
+
+def read_whole(model: infer.Model, task: dict[str, Any], image: str) -> dict[str, Any]:
+    """The class of one picture file, and the likeliest ones, `top`. No digits were sought: `digits` is empty."""
+    _, height, width, channels = model.input.shape
+    image_u8 = whole.to_input(image, (height, width, channels), task["preprocessing"]["fit"])
+    (row,) = model.scores(infer.classify(model, image_u8[np.newaxis], task["preprocessing"]))
+    top = _best(task, row, TOP)
+    return {**top[0], "digits": [], "top": top}
+
+
+def _best(task: dict[str, Any], row: Any, count: int) -> list[dict[str, Any]]:
+    """The `count` classes of the largest scores, or all; of equal ones the first comes first, as argmax has it."""
+    order = np.argsort(-row, kind="stable")[:count]
+    return [{"label": task["classes"][best], "confidence": round(float(row[best]), 4)} for best in order]

@@ -30,10 +30,14 @@ FINE = 4  # a digit is drawn this much larger than the 20x20 box while its strok
 
 @dataclass(frozen=True, eq=False)
 class Digit:
-    """`box`: x, y, width, height in pixels of the upright picture; `image_u8`: uint8 (28, 28), ink is 255."""
+    """`box`: x, y, width, height in pixels of the upright picture; `image_u8`: uint8 (28, 28), ink is 255.
+
+    `line`: the number of its line, from 0 at the top.
+    """
 
     box: tuple[int, int, int, int]
     image_u8: Bytes
+    line: int
 
 
 def find_digits(grey_u8: Bytes) -> list[Digit]:
@@ -54,9 +58,9 @@ def find_digits(grey_u8: Bytes) -> list[Digit]:
         scene = scene_of(~work if inverse else work)
         parts = strokes_of(scene)
         if len(parts.box):
-            digits = in_lines(join(parts))
+            lines = enumerate(in_lines(join(parts)))
             full = ~grey_u8 if inverse else grey_u8
-            return [_digit(full, shrink, scene, parts, members) for members in digits]
+            return [_digit(full, shrink, scene, parts, group, n) for n, line in lines for group in line]
     return []
 
 
@@ -73,10 +77,10 @@ def _as_mnist(grey_u8: Bytes) -> Digit | None:
     centre = (weight.sum(0) @ np.arange(28), weight.sum(1) @ np.arange(28)) / weight.sum()
     if not 18 <= max(w, h) <= 21 or np.abs(centre - 14).max() > 1.5:
         return None
-    return Digit((x, y, w, h), image.copy())
+    return Digit((x, y, w, h), image.copy(), line=0)
 
 
-def _digit(full: Bytes, shrink: int, scene: Scene, parts: Parts, group: Group) -> Digit:
+def _digit(full: Bytes, shrink: int, scene: Scene, parts: Parts, group: Group, line: int) -> Digit:
     """`full`: the whole picture with dark ink; the rest is of the working picture, `shrink` times smaller."""
     margin = 2
     height, width = scene.ink.shape
@@ -97,7 +101,7 @@ def _digit(full: Bytes, shrink: int, scene: Scene, parts: Parts, group: Group) -
     bold = np.clip((ink / max(level, 1e-3) - 0.5) * 2 + 0.5, 0, 1)
     x, y = group.box[0] * shrink, group.box[1] * shrink
     right, bottom = min(group.box[2] * shrink, full.shape[1]), min(group.box[3] * shrink, full.shape[0])
-    return Digit((x, y, right - x, bottom - y), _centred(_even(bold)))
+    return Digit((x, y, right - x, bottom - y), _centred(_even(bold)), line)
 
 
 def _even(bold: Floats) -> Floats:

@@ -106,7 +106,7 @@ def _digit_shaped(box: Box, tall: float) -> bool:
     return max(w, h) > 0.4 * tall and h < 2.5 * tall and w < 2.6 * h
 
 
-def in_lines(groups: list[Group]) -> list[Group]:
+def in_lines(groups: list[Group]) -> list[list[Group]]:
     """In reading order: lines from the top, each from the left.
 
     The slope of the lines, the median of that between neighbours, is taken out first.
@@ -127,7 +127,7 @@ def in_lines(groups: list[Group]) -> list[Group]:
             lines[fit.index(max(fit))].append(g)
         else:
             lines.append([g])
-    return [g for line in lines for g in sorted(line, key=lambda g: (g.box[0] + g.box[2], g.box))]
+    return [sorted(line, key=lambda g: (g.box[0] + g.box[2], g.box)) for line in lines]
 
 
 def _shared(a: Box, b: Box, slope: float) -> float:

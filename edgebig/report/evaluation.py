@@ -122,7 +122,7 @@ def _several(result: Result) -> list[str]:
     letters = _letters(len(result.evaluations))
     named = [_named(letter, item) for letter, item in zip(letters, result.artifacts, strict=True)]
     first = result.evaluations[0]
-    examples = f"{result.data['n']:,} {result.data['split']} examples of {result.data['source']}"
+    examples = f"{len(first):,} {words.examples_of(first)} of {result.data['source']}"
     rows = _figure_rows(result) + _recall_rows(result)
     head = ["", *letters, "mean ± sd", "least .. most"]
     return [
@@ -216,7 +216,7 @@ def _notes(result: Result) -> list[str]:
     data = result.data
     notes = []
     if data["n"] < data["of"]:
-        notes.append(f"{data['n']:,} of the {data['of']:,} {data['split']} examples, every class alike")
+        notes.append(f"{data['n']:,} of the {data['of']:,} were looked at, every class alike")
     if data["absent_classes"]:
         notes.append(f"no example is of {', '.join(data['absent_classes'])}")
     notes += [

@@ -12,18 +12,18 @@ def headline(evaluation: Evaluation) -> str:
     """As in: 976 of 1,000 test examples right: 97.60% (95 %: 96.46 .. 98.38)."""
     found = evaluation.accuracy
     return (
-        f"{found.correct:,} of {found.n:,} {_examples(evaluation)} right: {found.value:.2%} "
+        f"{found.correct:,} of {found.n:,} {examples_of(evaluation)} right: {found.value:.2%} "
         f"(95 %: {100 * found.low:.2f} .. {100 * found.high:.2f})"
     )
 
 
 def misread_headline(evaluation: Evaluation) -> str:
     wrong = len(evaluation.misread)
-    of = f"of {len(evaluation):,} {_examples(evaluation)}"
+    of = f"of {len(evaluation):,} {examples_of(evaluation)}"
     return f"{wrong:,} {of} misread" if wrong else f"none {of} misread"
 
 
-def _examples(evaluation: Evaluation) -> str:
+def examples_of(evaluation: Evaluation) -> str:
     return f"{evaluation.split} examples".strip()
 
 
