@@ -122,8 +122,8 @@ def _from_floats(images: npt.NDArray[Any], at: str, round_floats: bool) -> tuple
     if low < 0 or high > 255:
         raise EdgebigError(f"{at}: {images.dtype} pixels from {low:g} to {high:g}", _PIXELS)
     scale = 255.0 if high <= 1 else 1.0
-    # What k / 255 may be off by, in steps of 1 / 255, where it was computed and stored as this type.
-    exact = 2 * 255 * float(np.finfo(images.dtype).eps) if scale > 1 else 0.0
+    # What k / 255 may be off by, in steps of 1 / 255, where it was computed and stored as this type or as float32.
+    exact = 255 * max(float(np.finfo(kind).eps) for kind in (images.dtype, np.float32)) if scale > 1 else 0.0
     pixels, off = np.empty(images.shape, np.uint8), 0.0
     for chunk in _chunks(images):
         steps = images[chunk].astype(np.float64) * scale
@@ -267,7 +267,7 @@ def _no_class(label: Any, at: str, names: tuple[str, ...], keys: Sequence[Any]) 
         shown = ", ".join(names[:_SHOWN]) + (" ..." if len(names) > _SHOWN else "")
         return EdgebigError(f"{at} is of no class: '{label}'{guess}", f"the classes are {shown}")
     return EdgebigError(
-        f"{at} has the label {label}, but there are {len(names)} classes, {keys[0]} to {keys[-1]}",
+        f"{at} has the label {label}, but the names of classes are for {keys[0]} to {keys[-1]}",
         "name as many classes as there are labels, or mend the labels",
     )
 
