@@ -12,7 +12,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from edgebig import lookup
 from edgebig.errors import EdgebigError
@@ -61,10 +72,20 @@ def _source(text: str) -> str:
     )
 
 
-def _share(value: int | float) -> int | float:
-    if (isinstance(value, float) and not 0 < value < 1) or (value < 1 and isinstance(value, int)):
+# Before the types are looked at: of a union pydantic would tell a fault for each member.
+def _share(value: Any) -> Any:
+    if not ((type(value) is int and value >= 1) or (type(value) is float and 0 < value < 1)):
         raise ValueError("must be a count (1, 5000) or a share between 0 and 1 (0.1)")
     return value
+
+
+def _options(options: Any) -> Any:
+    if isinstance(options, dict):
+        if bad := [name for name in options if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name)]:
+            raise ValueError(f"'{bad[0]}' is no name of an argument")
+        if bad := [name for name, value in options.items() if not isinstance(value, str | int | float)]:
+            raise ValueError(f"'{bad[0]}' must be a text, a number, true or false")
+    return options
 
 
 def _unique(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -74,7 +95,8 @@ def _unique(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 UserCode = Annotated[str, AfterValidator(_user_code)]
-Share = Annotated[int | float, AfterValidator(_share)]
+Share = Annotated[int | float, BeforeValidator(_share)]
+Options = Annotated[dict[str, str | int | float | bool], BeforeValidator(_options)]
 Channels = Annotated[int, Field(ge=1, le=512)]
 Blocks = Annotated[int, Field(ge=0, le=16)]
 Pixels = Annotated[int, Field(ge=1, le=4096)]
@@ -178,7 +200,7 @@ class PythonModel(Spec):
     """Your own: a function of (input_shape, classes, **options) that gives an uncompiled Keras model."""
 
     name: UserCode
-    options: dict[str, str | int | float | bool] = Field({}, description="handed to the function by name")
+    options: Options = Field({}, description="handed to the function by name")
 
 
 def _model_tag(value: Any) -> str | None:
@@ -196,6 +218,7 @@ Model = Annotated[
     | Annotated[PythonModel, Tag("python")],
     Discriminator(_model_tag),
 ]
+_MODELS = {tag.tag: kind for kind, tag in map(get_args, get_args(get_args(Model)[0]))}
 
 
 def _loss(text: str) -> str:
@@ -217,7 +240,11 @@ class Fit(Spec):
     )
     momentum: float = Field(0.9, gt=0, lt=1, description="of momentum and nesterov")
     weight_decay: float = Field(
-        0.0, ge=0, le=1, description="a step takes learning_rate * weight_decay off each kernel (decoupled)"
+        0.0,
+        ge=0,
+        le=1,
+        validate_default=True,
+        description="a step takes learning_rate * weight_decay off each kernel (decoupled)",
     )
     schedule: Literal["constant", "step", "cosine", "one-cycle"] = Field(
         "cosine", description="cosine falls to 0; one-cycle climbs for 0.3 of the steps, then falls to 0"
@@ -238,6 +265,20 @@ class Fit(Spec):
     keep: Literal["best", "last"] = Field(
         "best", description="which epoch's weights: best on validation, or last"
     )
+
+    @field_validator("weight_decay")
+    @classmethod
+    def _adamw_decays(cls, weight_decay: float, info: ValidationInfo) -> float:
+        if info.data.get("optimizer") == "adamw" and not weight_decay:
+            raise ValueError("without it adamw is adam: give it one, as in 0.01, or take adam")
+        return weight_decay
+
+    @field_validator("warmup_steps")
+    @classmethod
+    def _one_climb(cls, warmup_steps: int, info: ValidationInfo) -> int:
+        if warmup_steps and info.data.get("schedule") == "one-cycle":
+            raise ValueError("one-cycle climbs by itself; leave it out")
+        return warmup_steps
 
 
 class Train(Fit):
@@ -333,31 +374,54 @@ def _fault(kind: type[BaseModel], fault: Any, file: str) -> str:
     # An array's item has its index at the end ("model", "digit-cnn", "channels", 0): the key is the array's.
     loc = list(itertools.takewhile(lambda part: isinstance(part, str), fault["loc"]))
     # A discriminated union puts its tag into the location ("model", "digit-cnn", "channels"): no key of the file.
-    if loc[:1] == ["model"]:
-        del loc[1:2]
+    tag = loc.pop(1) if kind is Recipe and loc[:1] == ["model"] and len(loc) > 1 else ""
     table, key = loc[:-1], loc[-1] if loc else ""
     where = f"{file} [{'.'.join(table)}]" if table else file
     match fault["type"]:
         case "extra_forbidden":
-            close = difflib.get_close_matches(key, _keys(kind).get(tuple(table), ()), n=1)
-            return f"{where}: unknown key '{key}'" + (f" (did you mean '{close[0]}'?)" if close else "")
-        case "missing":
+            known = list(_MODELS[tag].model_fields) if tag else _keys(kind).get(tuple(table), [])
+            return f"{where}: unknown key '{key}'{_guess(key, known)}"
+        case "missing" if len(loc) + bool(tag) == len(fault["loc"]):
             return f"{where}: '{key}' is missing"
         case "union_tag_invalid":
-            known = fault["ctx"]["expected_tags"].replace("'python'", "python:FILE:FUNCTION")
-            return f"{file} [{key}]: no {key} '{fault['ctx']['tag']}', use one of {known}"
-        case "union_tag_not_found":
-            return f"{file} [{key}]: 'name' is missing"
+            known = list(_MODELS)
+            named = ", ".join(f"'{name}'" for name in known if name != "python")
+            model = fault["ctx"]["tag"]
+            return f"{file} [{key}]: no {key} '{model}'{_guess(model, known)}, use one of {named}, python:FILE:FUNCTION"
+        case "union_tag_not_found" if isinstance(fault["input"], dict):
+            return _fault_of_name(fault["input"], f"{file} [{key}]")
         case "json_invalid":
             return f"{file}: nested too deep"
-        case "model_type" | "model_attributes_type" | "dict_type":
+        case "model_type" | "model_attributes_type" | "dict_type" | "union_tag_not_found":
             return f"{where}: '{key}' is a table, as in [{'.'.join(loc)}]"
         case "string_pattern_mismatch" if key == "name":
             return f"{file}: the name of the file may hold only a-z, A-Z, 0-9, '.', '_' and '-', 100 at most"
         case _:
-            message = fault["msg"].removeprefix("Input ").removeprefix("Value error, ")
-            message = message.replace("should be", "must be")
-            return f"{where}: {key} = {_toml_text(fault['input'])[:_SHOWN_CHARACTERS]}: {message}"
+            return f"{where}: {key} = {_toml_text(fault['input'])[:_SHOWN_CHARACTERS]}: {_said(fault)}"
+
+
+def _fault_of_name(model: dict[str, Any], where: str) -> str:
+    if "name" not in model:
+        return f"{where}: 'name' is missing"
+    return f"{where}: name = {_toml_text(model['name'])[:_SHOWN_CHARACTERS]}: must be a valid string"
+
+
+def _guess(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f" (did you mean '{close[0]}'?)" if close else ""
+
+
+def _said(fault: Any) -> str:
+    """What pydantic says of a value, as a line of ours."""
+    match fault["type"]:
+        case "missing":
+            return "must have more items"
+        case "too_short":
+            return f"must have {fault['ctx']['min_length']} items or more"
+        case "too_long":
+            return f"must have {fault['ctx']['max_length']} items at most"
+    message: str = fault["msg"].removeprefix("Input ").removeprefix("Value error, ")
+    return message.replace("should be", "must be")
 
 
 def _keys(kind: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], list[str]]:
@@ -472,7 +536,9 @@ def _write_table(table: dict[str, Any], path: list[str], lines: list[str]) -> No
 
 def _toml_text(value: Any) -> str:
     if isinstance(value, bool | str):
-        return json.dumps(value, ensure_ascii=False)  # TOML writes both as JSON does
+        return json.dumps(value, ensure_ascii=False).replace(
+            "\x7f", "\\u007f"
+        )  # else TOML writes both as JSON does
     if isinstance(value, list):
         return "[" + ", ".join(_toml_text(item) for item in value) + "]"
     return repr(value)

@@ -73,8 +73,9 @@ def test_every_fault_at_once(tmp_path: Path) -> None:
         """r.toml [compress]: unknown key 'qta' (did you mean 'qat'?)""",
         """r.toml [data.augment]: shift_px = nan: must be a finite number""",
         """r.toml [data.augment]: unknown key 'zom' (did you mean 'zoom'?)""",
-        """r.toml [data]: source = "mnits": must be 'digits-5k' or 'mnist'""",
-        """r.toml [data]: validation = true: must be a valid integer""",
+        """r.toml [data]: source = "mnits": must be one of digits-5k, mnist, fashion-mnist, idx:DIR, npz:FILE, """
+        """images:DIR, csv:FILE, python:FILE:FUNCTION (did you mean 'mnist'?)""",
+        """r.toml [data]: validation = true: must be a count (1, 5000) or a share between 0 and 1 (0.1)""",
         """r.toml [model]: channels = 0: must be greater than or equal to 1""",
         """r.toml [train]: batch_size = 64.0: must be a valid integer""",
         """r.toml [train]: epochs = "1979-05-27": must be a valid integer""",
@@ -88,7 +89,11 @@ def test_every_fault_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("tables", "problem"),
     [
-        ({"model": {"name": "x"}}, "r.toml [model]: no model 'x', use one of 'digit-cnn', 'keras-convnet'"),
+        (
+            {"model": {"name": "x"}},
+            "r.toml [model]: no model 'x', use one of 'digit-cnn', 'keras-convnet', 'picture-cnn', 'mlp', "
+            "python:FILE:FUNCTION",
+        ),
         ({"model": {}}, "r.toml [model]: 'name' is missing"),
         ({"model": "digit-cnn"}, "r.toml: 'model' is a table, as in [model]"),
         ({"train": 3}, "r.toml: 'train' is a table, as in [train]"),
@@ -141,8 +146,10 @@ def test_a_name_that_is_no_folders(tmp_path: Path, name: str) -> None:
 def test_the_defaults_stand_in_one_place() -> None:
     """No `get(key, default)` and no second default anywhere in the package."""
     assert parsed().train.model_dump() == {
-        "epochs": 10, "learning_rate": 0.001, "batch_size": 128, "schedule": "cosine", "warmup_steps": 0,
-        "label_smoothing": 0.0, "keep": "best", "seed": 0,
+        "epochs": 10, "learning_rate": 0.001, "batch_size": 128, "optimizer": "adam", "momentum": 0.9,
+        "weight_decay": 0.0, "schedule": "cosine", "warmup_steps": 0, "step_epochs": 10, "step_factor": 0.1,
+        "loss": "cross-entropy", "label_smoothing": 0.0, "ema": 0.0, "clip_norm": 0.0, "patience": 0, "keep": "best",
+        "seed": 0, "precision": "float32",
     }  # fmt: skip
     assert parsed().compress.prune is None
     keys = {key for table in recipe._keys(Recipe).values() for key in table}
