@@ -11,12 +11,13 @@ from edgebig.errors import EdgebigError
 from edgebig.keras import keras, tf
 from edgebig.recipe import Fit
 
-# As fast.ai's one-cycle: up over this share of the steps, from and to these shares of the highest rate.
+# As PyTorch's one-cycle: up over this share of the steps, from and to these shares of the highest rate.
 _CYCLE_UP = 0.3
 _CYCLE_FIRST = 1 / 25
 _CYCLE_LAST = 1e-5
 # Decay shrinks what multiplies its input; a bias or a scale that is drawn to 0 does not make a smoother function.
-_NOT_DECAYED = ["bias", "gamma", "beta"]
+# Patterns of whole names: a layer that somebody calls `beta` has a kernel too.
+_NOT_DECAYED = [r"(^|/)(bias|gamma|beta)(:|$)"]
 
 
 def rows(outputs: Any) -> Any:
@@ -30,40 +31,54 @@ def accuracy(labels: Any, outputs: Any) -> Any:
     return tf.cast(tf.argmax(labels, axis=-1) == tf.argmax(rows(outputs), axis=-1), tf.float32)
 
 
-def loss(spec: Fit) -> Callable[[Any, Any], Any]:
-    """A function of one-hot labels (B, classes) and outputs (B, classes) or (B, 1) -> (B,).
+def loss(spec: Fit, classes: int) -> Callable[[Any, Any], Any]:
+    """A function of one-hot labels (B, classes) and outputs (B, classes) or (B, 1) -> (B,), all of them floats.
 
     Mean squared error is the mean over the classes; for one unit p that is (p - y) ** 2. Label smoothing moves that
-    share of each label to all classes alike.
+    share of each label to all classes alike. Raises EdgebigError where the user's own loss fails, or is none.
     """
-    if spec.loss.startswith(usercode.PREFIX):
-        return _own(spec.loss)
-    function = {
-        "cross-entropy": keras.losses.categorical_crossentropy,
-        "mean-squared-error": keras.losses.mean_squared_error,
-    }[spec.loss]
+    own = _own(spec.loss, classes) if spec.loss.startswith(usercode.PREFIX) else None
 
     def of(labels: Any, outputs: Any) -> Any:
-        classes = tf.cast(tf.shape(labels)[-1], tf.float32)
+        # Under mixed precision Keras has brought the labels to the outputs' float16.
+        labels, outputs = tf.cast(labels, tf.float32), tf.cast(outputs, tf.float32)
         smooth = labels * (1.0 - spec.label_smoothing) + spec.label_smoothing / classes
-        return function(smooth, rows(outputs))
+        if own is not None:
+            return own(smooth, rows(outputs))
+        if spec.loss == "mean-squared-error":
+            return keras.losses.mean_squared_error(smooth, rows(outputs))
+        # Of what comes straight from a softmax or a sigmoid, Keras takes the logits: a p that is 0 still has a slope.
+        if outputs.shape[-1] == 1:
+            return keras.losses.binary_crossentropy(smooth[:, 1:], outputs)
+        return keras.losses.categorical_crossentropy(smooth, outputs)
 
     return of
 
 
-def _own(reference: str) -> Callable[[Any, Any], Any]:
+def _own(reference: str, classes: int) -> Callable[[Any, Any], Any]:
+    """The user's loss, tried on two pictures: Keras would tell its faults by a page of its own code."""
     function = usercode.load(reference)
-
-    def own(labels: Any, outputs: Any) -> Any:
-        value = tf.convert_to_tensor(function(labels, outputs))
-        if value.shape.rank not in (0, 1) or not value.dtype.is_floating:
-            raise EdgebigError(
-                f"{reference} gave {value.dtype.name} {value.shape}",
-                "a loss takes one-hot labels and outputs (B, classes) and gives one float for each picture",
-            )
-        return value
-
-    return own
+    labels, outputs = tf.one_hot([0, 1], classes), tf.fill([2, classes], 1.0 / classes)
+    try:
+        with tf.GradientTape() as tape:
+            tape.watch(outputs)
+            value = tf.convert_to_tensor(function(labels, outputs))
+        shape = tf.TensorSpec([None, classes], tf.float32)
+        tf.function(function).get_concrete_function(shape, shape)
+    except Exception as error:  # The user's code may raise anything; it is told as theirs.
+        path, name = usercode.split(reference)
+        raise usercode.fault(error, path.resolve(), f"{name}(labels, outputs) fails") from error
+    if value.shape not in ([], [2]) or not value.dtype.is_floating:
+        raise EdgebigError(
+            f"{reference} gave {value.dtype.name} {tuple(value.shape)} for 2 pictures",
+            "a loss takes one-hot labels and outputs (B, classes) and gives one float for each picture",
+        )
+    if tape.gradient(value, outputs) is None:
+        raise EdgebigError(
+            f"{reference} gave a loss without a slope: it does not change with the outputs",
+            "compute it from the outputs by TensorFlow's operations; argmax and round have no slope",
+        )
+    return function
 
 
 def optimizer(spec: Fit, steps_per_epoch: int) -> Any:

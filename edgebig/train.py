@@ -43,12 +43,12 @@ class Progress:
     best_epoch: int = -1
     best_weights: list[Any] = field(default_factory=list)
 
-    def ended(self, spec: Fit) -> bool:
+    def ended(self, spec: Fit, first_eligible_epoch: int = 0) -> bool:
         """Whether all epochs are done, or so many of them without a better one that `spec` stops."""
-        waited = self.epoch - 1 - self.best_epoch
-        return self.epoch >= spec.epochs or bool(
-            spec.patience and self.best_epoch >= 0 and waited >= spec.patience
-        )
+        # `best_epoch` is the kept one, which may be the last.
+        ranks = [_rank(row) for row in self.history[first_eligible_epoch:]]
+        waited = len(ranks) - 1 - ranks.index(max(ranks)) if ranks else 0
+        return self.epoch >= spec.epochs or 0 < spec.patience <= waited
 
     def facts(self) -> dict[str, float]:
         """What a record says of a phase: epochs, the best one (from 1), and its accuracy on validation."""
@@ -168,10 +168,13 @@ class Checkpoint:
             "best_epoch": progress.best_epoch,
         }
         arrays = {f"weight_{i}": value for i, value in enumerate(model.get_weights())}
-        arrays |= {f"optimizer_{i}": value.numpy() for i, value in enumerate(model.optimizer.variables)}
+        arrays |= {f"optimizer_{i}": value.numpy() for i, value in enumerate(_state(model.optimizer))}
         arrays |= {f"best_{i}": value for i, value in enumerate(progress.best_weights)}
         with files.replacing(self.path) as temporary:
             np.savez(temporary, about=np.array(json.dumps(about)), **arrays)
+
+    def write_history(self, progress: Progress) -> None:
+        files.write_text(self.path.parent / "history.csv", _history_csv(progress.history))
 
     def restore(self, model: Any) -> Progress:
         """Puts the weights and the optimizer's state back. A fresh start where there is no checkpoint yet."""
@@ -190,10 +193,22 @@ class Checkpoint:
                 f"{self.path}: a checkpoint of another recipe or edgebig",
                 "undo the change to recipe.toml, or delete the checkpoint to start over",
             )
-        model.set_weights(_numbered(arrays, "weight"))
-        for variable, value in zip(model.optimizer.variables, _numbered(arrays, "optimizer"), strict=True):
+        weights, state = _numbered(arrays, "weight"), _state(model.optimizer)
+        if [value.shape for value in weights] != [value.shape for value in model.get_weights()]:
+            raise EdgebigError(
+                f"{self.path}: a checkpoint of another model",  # The recipe is the same: it was in the user's code.
+                "undo the change to the model's code, or delete the checkpoint to start over",
+            )
+        model.set_weights(weights)
+        for variable, value in zip(state, _numbered(arrays, "optimizer"), strict=True):
             variable.assign(value)
         return Progress(about["epoch"], about["history"], about["best_epoch"], _numbered(arrays, "best"))
+
+
+def _state(optimizer: Any) -> list[Any]:
+    """The variables that a step changes besides the weights; the scale of a mixed-precision loss is one."""
+    scale = getattr(optimizer, "_loss_scale", None)
+    return [*optimizer.variables, *([scale.current_loss_scale, scale.counter] if scale else [])]
 
 
 def _numbered(arrays: dict[str, Any], prefix: str) -> list[Any]:
@@ -223,15 +238,16 @@ def fit(
     with model.distribute_strategy.scope():
         model.compile(
             optimizer=objective.optimizer(spec, steps),
-            loss=objective.loss(spec),
+            loss=objective.loss(spec, classes),
             metrics=[objective.accuracy],
             steps_per_execution=_STEPS_IN_A_LOOP if spec.epochs * steps >= _STEPS_WORTH_A_LOOP else 1,
         )
         _make_variables(model, classes)
     progress = checkpoint.restore(model) if checkpoint and resume else Progress()
-    if progress.epoch:
+    if checkpoint and progress.epoch:
         say(f"{what}: goes on after epoch {progress.epoch} of {spec.epochs}")
-    if not progress.ended(spec):
+        checkpoint.write_history(progress)  # A kill may have come between the two.
+    if not progress.ended(spec, first_eligible_epoch):
         batches = pipeline.training_batches(
             splits.train, classes, batch_size=spec.batch_size, seed=seed, first_epoch=progress.epoch,
             epochs=spec.epochs, augment=augment,
@@ -351,11 +367,11 @@ class _Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no t
             progress.best_weights = self.evaluated
         if self.checkpoint:
             self.checkpoint.save(self.model, progress)
-            files.write_text(self.checkpoint.path.parent / "history.csv", _history_csv(progress.history))
+            self.checkpoint.write_history(progress)
         self.watcher.row(
             shown(row, self.spec.epochs), best=progress.best_epoch == epoch and self.spec.keep == "best"
         )
-        self.model.stop_training = progress.ended(self.spec)
+        self.model.stop_training = progress.ended(self.spec, self.first_eligible_epoch)
 
     def diverged(self, problem: str) -> EdgebigError:
         table = "train" if self.what == "train" else f"compress.{self.what}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -53,20 +54,26 @@ def _run(path: Path) -> Any:
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise EdgebigError(f"{path}: not a Python file", "its name must end in .py")
+    # It may import TensorFlow before edgebig does; then, too, with the Keras that edgebig.keras takes.
+    os.environ["TF_USE_LEGACY_KERAS"] = "1"
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    # Its neighbours can be imported, as they can by a script.
-    sys.path.insert(0, str(path.parent))
+    # Its neighbours can be imported, as they can by a script; later, too, where nothing else has their name.
+    folder = str(path.parent)
+    sys.path.insert(0, folder)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # The user's code may raise anything; it is told as theirs.
+    except (Exception, SystemExit) as error:  # The user's code may raise anything; it is told as theirs.
+        del sys.modules[name]
         raise fault(error, path, "does not load") from error
     finally:
-        sys.path.remove(str(path.parent))
+        sys.path.remove(folder)
+        if folder not in sys.path:
+            sys.path.append(folder)
     return module
 
 
-def fault(error: Exception, path: Path, what: str) -> EdgebigError:
+def fault(error: BaseException, path: Path, what: str) -> EdgebigError:
     """An error that was raised in the user's file, with the deepest line of that file which it went through."""
     line = 0
     trace = error.__traceback__
@@ -74,7 +81,7 @@ def fault(error: Exception, path: Path, what: str) -> EdgebigError:
         if trace.tb_frame.f_code.co_filename == str(path):
             line = trace.tb_lineno
         trace = trace.tb_next
-    if isinstance(error, SyntaxError):
+    if isinstance(error, SyntaxError) and error.filename == str(path):
         line = error.lineno or 0
     where = f"{path}:{line}" if line else str(path)
     return EdgebigError(f"{where}: {what}: {type(error).__name__}: {error}", "mend your file")

@@ -102,6 +102,7 @@ MAY_IMPORT_KERAS_ROOM = {
     "data.augment",
     "data.pipeline",
     "models",
+    "objective",
     "train",
     "compress",
     "convert",

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from edgebig.keras import keras
+from edgebig.models import head
 from edgebig.recipe import DigitCnn
 
 
@@ -34,6 +35,4 @@ def build(spec: DigitCnn, input_shape: tuple[int, int, int], classes: int) -> An
     x = layers.BatchNormalization(momentum=0.9, name="head_bn")(x)
     x = layers.ReLU(name="head_relu")(x)
     x = layers.Flatten(name="flatten")(x)
-    return keras.Model(
-        image, layers.Dense(classes, activation="softmax", name="probabilities")(x), name="digit_cnn"
-    )
+    return keras.Model(image, head.layer(classes, "softmax")(x), name="digit_cnn")

@@ -10,6 +10,11 @@ from edgebig.errors import EdgebigError
 from edgebig.keras import keras
 
 
+def layer(units: int, activation: str) -> Any:
+    """The dense layer `probabilities`. Under mixed precision too it is float32: float16 has no p below 6e-8."""
+    return keras.layers.Dense(units, activation=activation, name="probabilities", dtype="float32")
+
+
 def check(model: Any, classes: int) -> None:
     """Raises EdgebigError where the head is one unit, and not one that has an exact form with two outputs."""
     last = model.layers[-1]

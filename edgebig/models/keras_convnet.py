@@ -20,7 +20,7 @@ def build(spec: KerasConvnet, input_shape: tuple[int, int, int], classes: int) -
             layers.MaxPooling2D(),
             layers.Flatten(),
             layers.Dropout(spec.dropout),
-            layers.Dense(classes, activation="softmax"),
+            layers.Dense(classes, activation="softmax", dtype="float32"),
         ],
         name="keras_convnet",
     )

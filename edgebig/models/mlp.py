@@ -6,6 +6,7 @@ from typing import Any
 
 from edgebig.errors import EdgebigError
 from edgebig.keras import keras
+from edgebig.models import head
 from edgebig.recipe import Mlp
 
 
@@ -24,4 +25,4 @@ def build(spec: Mlp, input_shape: tuple[int, int, int], classes: int) -> Any:
         if spec.dropout:
             x = layers.Dropout(spec.dropout, name=f"dropout_{number}")(x)
     units = 1 if spec.head == "sigmoid" else classes
-    return keras.Model(image, layers.Dense(units, activation=spec.head, name="probabilities")(x), name="mlp")
+    return keras.Model(image, head.layer(units, spec.head)(x), name="mlp")

@@ -6,6 +6,7 @@ from typing import Any
 
 from edgebig.errors import EdgebigError
 from edgebig.keras import keras
+from edgebig.models import head
 from edgebig.recipe import PictureCnn
 
 
@@ -38,6 +39,4 @@ def build(spec: PictureCnn, input_shape: tuple[int, int, int], classes: int) -> 
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     if spec.dropout:
         x = layers.Dropout(spec.dropout, name="dropout")(x)
-    return keras.Model(
-        image, layers.Dense(classes, activation="softmax", name="probabilities")(x), name="picture_cnn"
-    )
+    return keras.Model(image, head.layer(classes, "softmax")(x), name="picture_cnn")
