@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgebig.data.folder import list_folder
@@ -186,6 +186,7 @@ def test_a_folder_that_may_not_be_read(root: Path) -> None:
 
 
 @given(numbers=st.lists(st.integers(0, 10**30), min_size=2), prefix=st.sampled_from(["", "img", "9a"]))
+@settings(max_examples=50)
 def test_natural_order_is_that_of_the_numbers(numbers: list[int], prefix: str) -> None:
     names = [f"{prefix}{number}" for number in numbers]
     assert sorted(names, key=natural) == [f"{prefix}{number}" for number in sorted(numbers)]
@@ -195,12 +196,14 @@ ANY_TEXT = st.text(st.characters(exclude_categories=[]))  # surrogates too
 
 
 @given(data=st.data(), names=st.lists(ANY_TEXT))
+@settings(max_examples=50)
 def test_natural_order_is_one_order_of_any_names(data: st.DataObject, names: list[str]) -> None:
     shuffled = data.draw(st.permutations(names))
     assert sorted(names, key=natural) == sorted(shuffled, key=natural)
 
 
 @given(text=ANY_TEXT)
+@settings(max_examples=50)
 def test_whatever_the_name_it_can_be_shown(text: str) -> None:
     shown = printable(text)
     shown.encode("utf-8")

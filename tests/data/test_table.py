@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgebig.data.listing import PARTS, Listing
@@ -141,11 +141,12 @@ ROWS = st.lists(
     ending=st.sampled_from(["\n", "\r\n"]),
     quoting=st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]),
 )
+@settings(max_examples=50)
 def test_what_was_written_as_csv_is_read_back(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, str]], ending: str, quoting: int
 ) -> None:
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator=ending, quoting=quoting)  # type: ignore[arg-type]
+    writer = csv.writer(text, lineterminator=ending, quoting=quoting)
     writer.writerows([("path", "label", "split"), *rows])
     listing = listed(tmp_path_factory.getbasetemp() / "round.csv", text.getvalue())
     assert listing.parts is not None
@@ -155,6 +156,7 @@ def test_what_was_written_as_csv_is_read_back(
 
 
 @given(body=st.binary(max_size=60))
+@settings(max_examples=50)
 def test_any_bytes_are_a_table_or_one_clear_error(
     tmp_path_factory: pytest.TempPathFactory, body: bytes
 ) -> None:

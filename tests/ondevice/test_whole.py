@@ -265,6 +265,7 @@ SHAPES = st.tuples(SIDES, SIDES, st.sampled_from([1, 3]))
 
 
 @given(size=st.tuples(SIDES, SIDES), shape=SHAPES, fit=st.sampled_from(FITS), seed=st.integers(0, 99))
+@settings(max_examples=50)
 def test_grey_is_the_same_in_every_mode_and_fills_the_shape(
     size: tuple[int, int], shape: tuple[int, int, int], fit: str, seed: int
 ) -> None:
@@ -282,6 +283,7 @@ def test_grey_is_the_same_in_every_mode_and_fills_the_shape(
 
 
 @given(size=st.tuples(SIDES, SIDES), shape=SHAPES, fit=st.sampled_from(FITS), level=st.integers(0, 255))
+@settings(max_examples=50)
 def test_an_even_picture_stays_even(
     size: tuple[int, int], shape: tuple[int, int, int], fit: str, level: int
 ) -> None:
@@ -289,6 +291,7 @@ def test_an_even_picture_stays_even(
 
 
 @given(size=st.tuples(SIDES, SIDES), side=SIDES, fit=st.sampled_from(FITS), seed=st.integers(0, 99))
+@settings(max_examples=50)
 def test_a_picture_and_its_transpose_are_fitted_alike(
     size: tuple[int, int], side: int, fit: str, seed: int
 ) -> None:
