@@ -90,6 +90,7 @@ def train(
             )
             raise typer.Exit(EXIT_INTERRUPTED) from None
         done.append((run, artifact))
+        _tell_validation(run, artifact, splits.validation)
         if not json:
             options.echo(f"{artifact.path}: {describe(artifact.card)}")
     if seeds == 1:
@@ -97,6 +98,20 @@ def train(
             options.print_json(runs.summary(run))
         return
     _tell_spread(done, json)
+
+
+def _tell_validation(run: Any, artifact: Any, examples: Any) -> None:
+    """What validation examples are read as; the test set's mistakes are not looked at, or they would be learnt from."""
+    from edgebig import evaluation
+    from edgebig.progress import say
+    from edgebig.report import evaluation as reports
+    from edgebig.report import words
+
+    found = evaluation.of(artifact, examples, "validation")
+    paths = reports.write(run.folder, found, examples)
+    for line in words.summary_lines(found):
+        say(line)
+    say(f"drawn: {', '.join(map(str, paths))}")
 
 
 def _tell_spread(done: list[tuple[Any, Any]], json: bool) -> None:
