@@ -156,6 +156,14 @@ def test_the_test_set_is_the_same_with_any_validation(tmp_path: Path) -> None:
     assert np.array_equal(few.test.hashes, many.test.hashes)
 
 
+def test_the_cut_is_fixed(tmp_path: Path) -> None:
+    """By numpy's Generator, as the choice of MNIST's validation is."""
+    splits = load(tmp_path, PLAIN)
+    order = {picture.tobytes(): number for number, picture in enumerate(PLAIN["images"])}
+    for part, first in ((splits.validation, [0, 5, 11, 14, 44]), (splits.test, [7, 20, 22, 29, 31])):
+        assert [order[picture.tobytes()] for picture in part.images[:5]] == first
+
+
 def test_what_is_there_stays(tmp_path: Path) -> None:
     members = {**PLAIN, "x_test": made_up(LABELS[:8], 1), "y_test": LABELS[:8]}
     splits = load(tmp_path, members, test=50)
