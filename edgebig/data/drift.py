@@ -90,12 +90,16 @@ class Parted:
 
 @dataclass(frozen=True)
 class Drift:
-    """`split` against train. `shifts` and `parted` are empty where no class has enough pictures in both."""
+    """`split` against train. `shifts` and `parted` are empty where no class has enough pictures in both.
+
+    `least_d`: the least shift that can be told from chance with so few pictures; None without shifts.
+    """
 
     split: str
     shares: Shares
     shifts: tuple[Shift, ...]
     parted: Parted | None
+    least_d: float | None
 
     @property
     def told(self) -> bool:
@@ -116,7 +120,7 @@ class _Look:
 
 
 def drift(splits: Splits, *, seed: int = 0) -> tuple[Drift, ...]:
-    """Validation and test against train; a split without examples is left out. The looks at a part are by `seed`."""
+    """Validation and test against train; a split without examples is left out. What is looked at is by `seed`."""
     parts = {name: part for name, part in splits.parts().items() if len(part)}
     if "train" not in parts:
         return ()
@@ -125,23 +129,28 @@ def drift(splits: Splits, *, seed: int = 0) -> tuple[Drift, ...]:
     }
     of_train = looks.pop("train")
     tail = (1 - _LEVEL) / max(1, len(looks) * (of_train.measures.shape[1] + 2))
-    found = []
-    for index, (name, look) in enumerate(looks.items()):
-        random = np.random.default_rng([seed, 10 + index])
-        z = statistics.NormalDist().inv_cdf(1 - tail / 2)
-        shifts = (
-            _shift(measure, of_train, look, column, z)
-            for column, measure in enumerate(_MEASURES[: of_train.measures.shape[1]])
-        )
-        found.append(
-            Drift(
-                name,
-                _shares(parts["train"].labels, parts[name].labels, splits.classes, tail, random),
-                tuple(shift for shift in shifts if shift),
-                _parted(of_train, look, z, random),
-            )
-        )
-    return tuple(found)
+    return tuple(
+        _drift(splits, name, of_train, look, tail, np.random.default_rng([seed, 10 + i]))
+        for i, (name, look) in enumerate(looks.items())
+    )
+
+
+def _drift(
+    splits: Splits, name: str, train: _Look, look: _Look, tail: float, random: np.random.Generator
+) -> Drift:
+    z = statistics.NormalDist().inv_cdf(1 - tail / 2)
+    measured = range(train.measures.shape[1])
+    shifts = tuple(
+        shift for column in measured if (shift := _shift(_MEASURES[column], train, look, column, z))
+    )
+    weight = float(_pair_weights(train.labels, look.labels).sum())
+    return Drift(
+        name,
+        _shares(splits.train.labels, splits.parts()[name].labels, splits.classes, tail, random),
+        shifts,
+        _parted(train, look, z, random),
+        max(D, z / weight**0.5) if shifts else None,
+    )
 
 
 def _look(examples: Examples, random: np.random.Generator) -> _Look:
@@ -200,24 +209,29 @@ def _shift(name: str, train: _Look, other: _Look, column: int, z: float) -> Shif
     None where too few pictures are of a class that both have. Source: the two-way layout without interaction;
     variance of d: Hedges and Olkin, "Statistical methods for meta-analysis", 1985, chapter 5.
     """
-    classes = int(max(train.labels.max(), other.labels.max())) + 1
-    counts, means, squares = [], [], np.zeros(classes)
+    weight = _pair_weights(train.labels, other.labels)
+    both, classes = weight > 0, len(weight)
+    means, squares, degrees = [], np.zeros(classes), -2 * int(both.sum())
     for look in (train, other):
         values = look.measures[:, column]
         count = np.bincount(look.labels, minlength=classes)
         mean = np.bincount(look.labels, values, classes) / np.maximum(count, 1)
         squares += np.bincount(look.labels, (values - mean[look.labels]) ** 2, classes)
-        counts.append(count)
+        degrees += int(count[both].sum())
         means.append(mean)
-    both = (counts[0] > 0) & (counts[1] > 0)
-    weight = np.where(both, counts[0] * counts[1] / np.maximum(counts[0] + counts[1], 1), 0.0)
-    degrees = int((counts[0] + counts[1])[both].sum() - 2 * both.sum())
     if degrees < 2:
         return None
     spread = max(float(np.sqrt(squares[both].sum() / degrees)), _STEP)
     d = float((weight * (means[1] - means[0])).sum() / weight.sum()) / spread
     reach = z * float(np.sqrt(1 / weight.sum() + d * d / (2 * degrees)))
     return Shift(name, d, d - reach, d + reach)
+
+
+def _pair_weights(train: Labels, other: Labels) -> Floats:
+    """Of each class, one over the variance of a difference between the two means, in variances of a picture."""
+    classes = int(max(train.max(), other.max())) + 1
+    here, there = (np.bincount(labels, minlength=classes) for labels in (train, other))
+    return np.asarray(here * there / np.maximum(here + there, 1))
 
 
 def _parted(train: _Look, other: _Look, z: float, random: np.random.Generator) -> Parted | None:

@@ -38,7 +38,7 @@ def changed(examples: Examples, augment: Augment, versions: int) -> Images:
         np.arange(len(examples)), min(most, 1 + len(examples) * picture_bytes // _BATCH_BYTES)
     )
     made = np.empty((len(examples), versions, *examples.shape), np.uint8)
-    for piece in pieces:
+    for piece in filter(len, pieces):
         # Their places as labels: by these they are found again behind the shuffle, and mixup's heavier picture too.
         pictures = Examples(examples.images[piece], np.arange(len(piece)))
         batches = training_batches(

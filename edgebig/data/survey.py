@@ -163,7 +163,7 @@ def _of_counts(counts: dict[str, dict[str, int]]) -> list[str]:
         few = [name for name, count in of_class.items() if 0 < count < _FEW]
         if missing:
             lines.append(f"{split} has no example of {_listed(missing)}")
-        if few:
+        if few and split != "train":
             lines.append(f"{split} has fewer than {_FEW} of {_listed(few)}: too few to say much of one class")
     return lines
 
@@ -181,7 +181,8 @@ def _of_twins(twins: tuple[Twins, ...]) -> list[str]:
         many = "1 picture is" if found.pictures == 1 else f"{found.pictures:,} pictures are"
         where = "a copy of an earlier one" if found.split == found.against else f"in {found.against} too"
         seen = "" if found.split == found.against else _SEEN[found.against]
-        lines.append(f"{found.split}: {many} {where}, {found.relabelled:,} in another class{seen}")
+        other = f", {found.relabelled:,} in another class" if found.relabelled else ""
+        lines.append(f"{found.split}: {many} {where}{other}{seen}")
         lines += [
             f"  {_named(here)} is {_named(first)}" for here, first in (*found.relabelled_pairs, *found.pairs)
         ]
@@ -214,17 +215,17 @@ def _of_drift(drift: Drift) -> list[str]:
             f"({parted.low:.2f} .. {parted.high:.2f}; 0.5 is not at all)"
         )
     if not drift.shifts:
-        lines.append(f"{name}: too few pictures of one class in both to compare its light with train's")
+        lines.append(f"{name} has too few pictures of one class to compare their light with train's")
     elif not lines:
         most = max(drift.shifts, key=lambda shift: abs(shift.d))
-        auc = f", AUC {parted.auc:.2f}" if parted else ""
+        auc = f", AUC {parted.auc:.2f} (0.5 is chance)" if parted else ""
+        few = ""
+        if drift.least_d and drift.least_d > 2 * drifting.D:
+            few = f"; but {name} is small, and what is under d = {drift.least_d:.1f} may go unseen"
         lines.append(
             f"no drift seen between train and {name}: shares {shares.distance:.1%} apart ({shares.expected:.1%} by "
-            f"chance), {most.measure} d = {most.d:.2f}{auc}"
+            f"chance), {most.measure} d = {most.d:.2f}{auc}{few}"
         )
-    reach = max((shift.high - shift.d for shift in drift.shifts), default=0.0)
-    if reach > 2 * drifting.D:
-        lines.append(f"{name} is small: a shift under d = {reach:.1f} may go unseen")
     return lines
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -58,7 +59,7 @@ class Layout:
 def layout(shape: tuple[int, int, int], classes: Sequence[str], *, versions: int = 0) -> Layout:
     """How many pictures of (H, W, C), and how large, so that as many of the classes as can be are on the sheet."""
     names = drawing.shown(classes)
-    name_px = min(_MOST_NAME_PX, max(drawing.width_of(name, _NAME_PX) for name in names)) + _MARGIN_PX
+    name_px = min(_MOST_NAME_PX, max(drawing.width_of(name, _NAME_PX) for name in set(names))) + _MARGIN_PX
     room_px = MOST_HEIGHT_PX - _MOST_CAPTION_LINES * _LINE_PX - 3 * _MARGIN_PX
     for each, side_px in itertools.product(_EACH_WITH_VERSIONS if versions else _EACH, _SIDES_PX):
         tried = Layout(len(classes), each, versions, _cell(shape, side_px), name_px)
@@ -134,11 +135,6 @@ def _frame(canvas: ImageDraw.ImageDraw, x: int, y: int, cell: tuple[int, int]) -
 
 
 def _wrapped(text: str, width_px: int) -> list[str]:
-    lines = [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and drawing.width_of(longer, _CAPTION_PX) > width_px:
-            lines.append(drawing.fitted(word, width_px, _CAPTION_PX))
-        else:
-            lines[-1] = longer
-    return lines
+    """By the mean width of its signs, less some: a path is one long word, which has to be broken too."""
+    signs = 0.9 * width_px * len(text) / max(1, drawing.width_of(text, _CAPTION_PX))
+    return textwrap.wrap(text, max(1, int(signs)))

@@ -287,6 +287,16 @@ def test_many_classes_of_few_examples_are_no_other_shares() -> None:
     assert not found.told
 
 
+@pytest.mark.parametrize("n", [30, 200])
+def test_the_least_shift_that_is_told(n: int) -> None:
+    """One of that size has an interval that just ends at 0."""
+    found = against_train(examples(3 * n, 0), examples(n, 1))
+    assert found.least_d is not None
+    for shift in found.shifts:
+        assert shift.high - shift.d == pytest.approx(found.least_d, rel=0.05)
+    assert against_train(examples(3000, 0), examples(2000, 1)).least_d == drifting.D
+
+
 # Where there is little to look at
 
 
