@@ -63,7 +63,7 @@ def evaluate(
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Tell how accurate .tflite files are, class by class, what they misread, and how well they know it."""
+    """Tell how accurate .tflite files are, class by class, and what they misread."""
     from edgebig import artifact, evaluation, files, runs
     from edgebig import device as devices
     from edgebig.data import source as sources

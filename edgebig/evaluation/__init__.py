@@ -55,8 +55,7 @@ def of(item: Artifact, examples: Examples, split: str = "") -> Evaluation:
                 advance(len(images_u8))
     except Fault as fault:
         raise EdgebigError(fault.problem, fault.hint) from fault
-    step = card.output_step or model.output.scale
-    return Evaluation(card.classes, examples.labels, np.concatenate(parts), step, split)
+    return _checked(item, examples.labels, np.concatenate(parts), model.output.scale, split)
 
 
 def run(artifacts: Sequence[Artifact], which: Chosen, target: Device, deadline_s: float) -> Result:
@@ -69,24 +68,29 @@ def run(artifacts: Sequence[Artifact], which: Chosen, target: Device, deadline_s
         job = _job(session, artifacts, which.examples, target)
         scores = _scores(session.run(job, deadline_s), job, target)
         device = {"name": target.name, **target.model_dump(), "provenance": session.facts.provenance}
-    evaluations = []
-    for item, card in zip(artifacts, chosen.cards_of(artifacts), strict=True):
-        probabilities, step = scores[item.sha256]
-        if probabilities.shape[1] != len(card.classes):
-            raise EdgebigError(
-                f"{item.path}: {probabilities.shape[1]} outputs, and its card names {len(card.classes)} classes",
-                "the card is of another model; make them again",
-            )
-        evaluations.append(
-            Evaluation(
-                card.classes,
-                which.labels_of(card),
-                probabilities,
-                card.output_step or step,
-                chosen.word_of(which.facts["split"]),
-            )
+    split = chosen.word_of(which.facts["split"])
+    evaluations = tuple(
+        _checked(item, which.labels_of(card), *scores[item.sha256], split)
+        for item, card in zip(artifacts, chosen.cards_of(artifacts), strict=True)
+    )
+    return Result(tuple(artifacts), evaluations, which.facts, device)
+
+
+def _checked(
+    item: Artifact,
+    labels: npt.NDArray[np.int64],
+    probabilities: npt.NDArray[np.float32],
+    scale: float,
+    split: str,
+) -> Evaluation:
+    """Raises EdgebigError where the outputs are not those that the card tells of."""
+    (card,) = chosen.cards_of([item])
+    if probabilities.shape[1] != len(card.classes):
+        raise EdgebigError(
+            f"{item.path}: {probabilities.shape[1]} outputs, and its card names {len(card.classes)} classes",
+            "the card is of another model; make them again",
         )
-    return Result(tuple(artifacts), tuple(evaluations), which.facts, device)
+    return Evaluation(card.classes, labels, probabilities, card.output_step or scale, split)
 
 
 def _job(session: Session, artifacts: Sequence[Artifact], examples: Examples, target: Device) -> Job:

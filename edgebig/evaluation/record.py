@@ -10,7 +10,7 @@ from typing import Any
 from edgebig import stats
 from edgebig.data.examples import Examples
 from edgebig.evaluation import Result
-from edgebig.evaluation.scores import Evaluation, calibration, class_scores, confusions, macro_f1
+from edgebig.evaluation.scores import Calibration, Evaluation, calibration, class_scores, confusions, macro_f1
 
 EVALUATION_SCHEMA = 1
 
@@ -121,12 +121,16 @@ def _model(evaluation: Evaluation, examples: Examples) -> dict[str, Any]:
     return {
         "accuracy": asdict(evaluation.accuracy),
         "macro_f1": macro_f1(evaluation),
-        "calibration": asdict(calibrated) if calibrated else None,
+        "calibration": _calibration(calibrated) if calibrated else None,
         "classes": [asdict(score) for score in class_scores(evaluation)],
         "confusion": evaluation.confusion.tolist(),
         "confusions": [asdict(confusion) for confusion in confusions(evaluation)],
         "misread": [_misread(evaluation, examples, int(index)) for index in evaluation.misread],
     }
+
+
+def _calibration(calibrated: Calibration) -> dict[str, Any]:
+    return {**asdict(calibrated), "bins": [asdict(part) for part in calibrated.bins]}
 
 
 def _misread(evaluation: Evaluation, examples: Examples, index: int) -> dict[str, Any]:

@@ -21,7 +21,9 @@ from edgebig.errors import DeviceError, EdgebigError, Shortfall
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 GOLDEN = ROOT / "tests" / "golden" / "digits-int8.tflite"
-COMMANDS = ["train", "compress", "convert", "bench", "predict", "recipes", "devices", "doctor", "runs"]
+COMMANDS = [
+    "train", "compress", "convert", "eval", "bench", "predict", "recipes", "devices", "init", "doctor", "runs", "data",
+]  # fmt: skip
 EPOCH = "digits.toml [train]: unknown key 'epoch' (did you mean 'epochs'?)"
 SEED = "digits.toml [train]: seed = 9999999999: must be less than 2147483648"
 SMALLEST = '[data]\nsource = "digits-5k"\n[model]\nname = "digit-cnn"\n'
@@ -127,6 +129,7 @@ def test_help_loads_nothing_heavy() -> None:
         (["train", "digits", "--seed", "x"], "'--seed'"),
         (["compress", "--prune", "half"], "'--prune'"),
         (["convert", "--io", "int9"], "'--io'"),
+        (["eval", "--split", "half"], "'--split'"),
         (["bench", "--processes", "1"], "'--processes'"),
         (["bench", "--examples", "0"], "'--examples'"),
         (["predict", "x.tflite"], "Missing argument"),
