@@ -158,7 +158,8 @@ def _check_shapes(found: Found, data: Data) -> None:
 
 
 def _size(shape: tuple[int, int, int]) -> str:
-    return "x".join(map(str, shape))
+    height, width, channels = shape
+    return f"{height} x {width} {'grey' if channels == 1 else 'rgb'}"
 
 
 def _parts(found: Found) -> Iterator[tuple[str, Examples]]:
@@ -258,4 +259,4 @@ def _remarks(splits: Splits) -> Iterator[str]:
         pairs = np.unique(place * len(splits.classes) + splits.train.labels)
         two = int((np.bincount(pairs // len(splits.classes)) > 1).sum())
         if two:
-            yield f"{two:,} pictures stand in train under more than one class"
+            yield f"pictures that stand in train under more than one class: {two:,}"

@@ -237,7 +237,7 @@ def test_copies_stay_in_train(tmp_path: Path) -> None:
     assert_disjoint(splits)
     assert splits.notes == (
         "16 pictures are copies of each other: all of them stay in train, and none is held out",
-        "1 pictures stand in train under more than one class",
+        "pictures that stand in train under more than one class: 1",
     )
     assert sizes(splits) == [160, 20, 20]
 
@@ -308,10 +308,13 @@ def test_framing_of_one_s_choice(tmp_path: Path) -> None:
         ({"labels": LABELS % 2, "classes": ["ant", "bee", "cat"]}, "no training example of 'cat'"),
         ({"x_test": made_up("a", 1), "y_test": [9]}, "no training example of '9'"),
         ({"labels": np.eye(10)[LABELS]}, "no training example of '4', '5', '6', '7', '8' and 1 more"),
-        ({"x_test": np.zeros((1, 5, 4), np.uint8), "y_test": [0]}, "train has pictures 4x5x1, test 5x4x1"),
+        (
+            {"x_test": np.zeros((1, 5, 4), np.uint8), "y_test": [0]},
+            "train has pictures 4 x 5 grey, test 5 x 4 grey",
+        ),
         (
             {"x_val": np.zeros((1, 4, 5, 3), np.uint8), "y_val": [0]},
-            "train has pictures 4x5x1, validation 4x5x3",
+            "train has pictures 4 x 5 grey, validation 4 x 5 rgb",
         ),
     ],
     ids=range(6),
