@@ -72,7 +72,7 @@ def _digest(listing: Listing, data: Data) -> str:
     )
     for name in listing.names:
         try:
-            facts = os.stat(listing.folder / name)
+            facts = os.stat(os.path.join(listing.folder, name))
             # The second time changes with what sets the first one back, as copying and unpacking do.
             state = facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
         except (OSError, ValueError):  # it will be told when it is opened

@@ -7,6 +7,7 @@ that JSON in 8 bytes, little-endian. One file and not several: two processes may
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -57,7 +58,8 @@ def read(path: Path) -> Mapped | None:
     """The file, mapped; None where it is not there, or was damaged by others. It counts as used."""
     try:
         with path.open("rb") as file:
-            os.utime(path)
+            with contextlib.suppress(OSError):  # another user's
+                os.utime(path)
             return _read(file)
     # KeyError, TypeError: other JSON than ours. UnicodeDecodeError is a ValueError.
     except (OSError, ValueError, KeyError, TypeError):

@@ -209,5 +209,6 @@ def test_a_disk_that_fills_up_is_one_clear_error() -> None:
 
 def test_a_cache_that_is_no_folder_is_one_clear_error(users_state: Path) -> None:
     (users_state / ".cache").write_text("a file")
-    with pytest.raises(EdgebigError, match="could not be written"):
+    with pytest.raises(EdgebigError, match="could not be written") as caught:
         write(path_of("some"), PIXELS)
+    assert "check that folder" in caught.value.hint
