@@ -50,7 +50,8 @@ def read_idx(path: Path, *, limit_bytes: int = LIMIT_BYTES, of_bytes: bool = Tru
                 raise EdgebigError(f"{path}: its header says 0 bytes: there is nothing in it", mend)
             if expected > limit_bytes:
                 raise EdgebigError(
-                    f"{path}: its header says {expected:,} bytes; at most {limit_bytes:,} are read", mend
+                    f"{path}: its header says {expected:,} bytes; at most {limit_bytes:,} are read",
+                    "get the file again; what is really so large goes as picture files: images:DIR",
                 )
             data = stream.read(min(expected, most) + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
