@@ -147,9 +147,10 @@ def writing(path: Path, shape: Shape) -> Iterator[Writer]:
             _lock(file)
             yield Writer(file, shape, np.zeros(shape[0], np.uint64))
     except OSError as error:
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         raise EdgebigError(
             f"{path.parent}: the decoded pictures could not be written: {error.strerror or error}",
-            _MORE_SPACE,
+            _MORE_SPACE if is_full else "check that folder, or set XDG_CACHE_HOME to one that can be written",
         ) from error
 
 
