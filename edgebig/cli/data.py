@@ -144,7 +144,8 @@ def _save_sheet(splits: Splits, augment: Augment | None, path: Path) -> None:
     from edgebig.report import sheet
 
     train, classes = splits.train, splits.classes
-    plan = sheet.layout(train.shape, classes, versions=sheet.VERSIONS if augment else 0)
+    most = int(np.bincount(train.labels).max(initial=0))
+    plan = sheet.layout(train.shape, classes, most, versions=sheet.VERSIONS if augment else 0)
     chosen = sample.pick(train, plan.classes, plan.each)
     changed = sample.changed(train[np.concatenate(chosen)], augment, plan.versions) if augment else None
     picture = sheet.draw(train, classes, plan, chosen, _caption(splits, plan.classes, augment), changed)

@@ -56,13 +56,16 @@ class Layout:
         return max(self.cell[0], _NAME_PX + 2) + _GAP_PX
 
 
-def layout(shape: tuple[int, int, int], classes: Sequence[str], *, versions: int = 0) -> Layout:
-    """How many pictures of (H, W, C), and how large, so that as many of the classes as can be are on the sheet."""
+def layout(shape: tuple[int, int, int], classes: Sequence[str], most: int, *, versions: int = 0) -> Layout:
+    """How many pictures of (H, W, C), and how large, so that as many of the classes as can be are on the sheet.
+
+    `most`: examples that the largest class has.
+    """
     names = drawing.shown(classes)
     name_px = min(_MOST_NAME_PX, max(drawing.width_of(name, _NAME_PX) for name in set(names))) + _MARGIN_PX
     room_px = MOST_HEIGHT_PX - _MOST_CAPTION_LINES * _LINE_PX - 3 * _MARGIN_PX
     for each, side_px in itertools.product(_EACH_WITH_VERSIONS if versions else _EACH, _SIDES_PX):
-        tried = Layout(len(classes), each, versions, _cell(shape, side_px), name_px)
+        tried = Layout(len(classes), max(1, min(each, most)), versions, _cell(shape, side_px), name_px)
         most_rows = room_px // tried.row_px
         blocks = -(-len(classes) // most_rows)
         if blocks * tried.block_px + _MARGIN_PX <= MOST_WIDTH_PX:
