@@ -145,7 +145,10 @@ def test_colours_and_one_bit(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", ["png", "tif", "pgm"])
 def test_each_of_the_16_bit_levels_is_rounded_and_none_clipped(tmp_path: Path, ending: str) -> None:
     levels = np.arange(65536, dtype=np.uint16).reshape(256, 256)
-    Image.fromarray(levels).save(tmp_path / f"levels.{ending}")
+    if ending == "pgm":  # which Pillow 10 reads but does not write
+        (tmp_path / "levels.pgm").write_bytes(b"P5 256 256 65535\n" + levels.astype(">u2").tobytes())
+    else:
+        Image.fromarray(levels).save(tmp_path / f"levels.{ending}")
     eight = to_input(tmp_path / f"levels.{ending}", (256, 256, 1))[..., 0]
     assert (eight == np.round(levels / 65535 * 255)).all()
 
