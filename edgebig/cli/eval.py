@@ -28,7 +28,6 @@ def evaluate(
     models: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[RUN|MODEL]...",
             help="Runs or .tflite files, the first is what the others are compared with; default: the newest.",
             autocompletion=options.complete_run,
         ),
