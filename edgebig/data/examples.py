@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +22,7 @@ class Pictures:
     """A choice of pictures out of a file that is mapped into memory: like an array (N, H, W, C) of uint8.
 
     An index gives an array, of those pictures alone, so that a whole data set is never in memory. `choose` gives
-    another choice and reads nothing.
+    another choice and reads nothing. `names`: of the file's pictures, the files that they were decoded from, if any.
     """
 
     dtype = np.dtype(np.uint8)
@@ -33,9 +33,11 @@ class Pictures:
         mapped: npt.NDArray[np.uint8],
         hashes: npt.NDArray[np.uint64],
         rows: npt.NDArray[np.int64] | None = None,
+        names: Sequence[str] = (),
     ) -> None:
         self.mapped = mapped
         self._hashes = hashes
+        self._names = names
         self.rows = np.arange(len(mapped)) if rows is None else rows
 
     def __len__(self) -> int:
@@ -56,16 +58,20 @@ class Pictures:
         return self.mapped[self.rows]
 
     def choose(self, index: Index) -> Pictures:
-        return Pictures(self.mapped, self._hashes, self.rows[index])
+        return Pictures(self.mapped, self._hashes, self.rows[index], self._names)
 
     def joined(self, other: Pictures) -> Pictures:
         """Both choices out of one file, this one first."""
         assert other.mapped is self.mapped
-        return Pictures(self.mapped, self._hashes, np.concatenate([self.rows, other.rows]))
+        return Pictures(self.mapped, self._hashes, np.concatenate([self.rows, other.rows]), self._names)
 
     @property
     def hashes(self) -> npt.NDArray[np.uint64]:
         return self._hashes[self.rows]
+
+    def name_of(self, index: int) -> str:
+        """The file that this picture was decoded from; empty where it came otherwise."""
+        return self._names[self.rows[index]] if self._names else ""
 
 
 @dataclass(frozen=True)

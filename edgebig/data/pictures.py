@@ -37,7 +37,7 @@ def _load(listing: Listing, data: Data) -> Found:
     notes = (*_notes(decoded, data), *listing.notes, *_left_out(listing, decoded, data))
     kept = np.ones(len(listing.names), np.bool_)
     kept[list(decoded.broken)] = False
-    pictures = Pictures(decoded.pixels, decoded.hashes)
+    pictures = Pictures(decoded.pixels, decoded.hashes, names=listing.names)
 
     def part(index: int) -> Examples | None:
         chosen = np.flatnonzero(kept if listing.parts is None else kept & (listing.parts == index))

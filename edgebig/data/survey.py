@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from edgebig.data import drift as drifting
 from edgebig.data.drift import Drift
-from edgebig.data.examples import Examples, Splits
+from edgebig.data.examples import Examples, Pictures, Splits
 
 _SHOWN_PAIRS = 5
 _UNEVEN = 3.0
@@ -30,11 +30,12 @@ _FEATURES = {
 
 @dataclass(frozen=True)
 class Place:
-    """A picture: its split, its place there (from 0), and its class."""
+    """A picture: its split, its place there (from 0), its class, and its file where it has one of its own."""
 
     split: str
     index: int
     label: str
+    file: str
 
 
 @dataclass(frozen=True)
@@ -117,13 +118,19 @@ def _twins(splits: Splits, name: str, against: str) -> Twins:
         shown = list(zip(indices[chosen][:_SHOWN_PAIRS], firsts[chosen][:_SHOWN_PAIRS], strict=True))
         return tuple(
             (
-                Place(name, int(index), splits.classes[here.labels[index]]),
-                Place(against, int(first), splits.classes[there.labels[first]]),
+                _place(splits, name, int(index)),
+                _place(splits, against, int(first)),
             )
             for index, first in shown
         )
 
     return Twins(name, against, len(indices), int(relabelled.sum()), pairs(~relabelled), pairs(relabelled))
+
+
+def _place(splits: Splits, split: str, index: int) -> Place:
+    part = splits.parts()[split]
+    file = part.images.name_of(index) if isinstance(part.images, Pictures) else ""
+    return Place(split, index, splits.classes[part.labels[index]], file)
 
 
 def _matches(
@@ -190,7 +197,8 @@ def _of_twins(twins: tuple[Twins, ...]) -> list[str]:
 
 
 def _named(place: Place) -> str:
-    return f"{place.split}[{place.index}] ('{place.label}')"
+    file = f", {place.file}" if place.file else ""
+    return f"{place.split}[{place.index}] ('{place.label}'{file})"
 
 
 def _of_drift(drift: Drift) -> list[str]:

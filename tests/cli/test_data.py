@@ -145,7 +145,26 @@ def test_splits_that_overlap_are_shown_and_not_refused(show: Show, here: Path) -
     assert size_of(here / "data-my-pets.png")
     twins = json.loads(show(f"npz:{path.name}", "--set", "data.validation=10", "--json").stdout)["twins"]
     assert (twins[0]["split"], twins[0]["against"], twins[0]["pictures"]) == ("test", "train", 3)
-    assert twins[0]["relabelled_pairs"][0][0] == {"split": "test", "index": 0, "label": "dog"}
+    assert twins[0]["relabelled_pairs"][0][0] == {"split": "test", "index": 0, "label": "dog", "file": ""}
+
+
+def test_a_folder_of_pictures_with_a_broken_one(show: Show, here: Path) -> None:
+    random = np.random.default_rng(0)
+    for part in ("train", "test"):
+        for name in ("ant", "bee"):
+            (here / "pics" / part / name).mkdir(parents=True)
+            for k in range(6):
+                picture = Image.fromarray(random.integers(0, 256, (20, 30), np.uint8))
+                picture.save(here / "pics" / part / name / f"{k}.png")
+    (here / "pics/test/bee/9.png").write_bytes((here / "pics/train/ant/0.png").read_bytes())
+    (here / "pics/train/ant/7.png").write_bytes(b"no picture")
+    asked = ("images:pics", "--set", "data.validation=2")
+    assert show(*asked).code == 1
+    done = show(*asked, "--skip-broken")
+    assert done.code == 0, done.stderr
+    assert "train/ant/7.png" in done.stdout
+    (twins,) = json.loads(show(*asked, "--skip-broken", "--json").stdout)["twins"]
+    assert [place["file"] for place in twins["relabelled_pairs"][0]] == ["test/bee/9.png", "train/ant/0.png"]
 
 
 def test_names_of_classes_cannot_steer_a_terminal(show: Show, here: Path) -> None:

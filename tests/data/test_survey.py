@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgebig.data import source
-from edgebig.data.examples import Examples, Splits
+from edgebig.data.examples import Examples, Pictures, Splits, hash_images
 from edgebig.data.survey import Twins, survey, twins_of
 from edgebig.recipe import Data
 
@@ -83,6 +83,17 @@ def test_what_is_said_of_twins() -> None:
     )
     assert "no picture is there twice" not in found
     assert "no picture is there twice" in survey(splits([(0, 0)], [(1, 0)], [(2, 0)])).findings
+
+
+def test_twins_out_of_files_are_told_by_their_files() -> None:
+    """After a choice and a choice of that, as a source cuts its splits."""
+    images = np.repeat(np.array([4, 9, 4, 7, 9], np.uint8), 6).reshape(5, 2, 3, 1)
+    names = ("a/0.png", "a/1.png", "b/0.png", "b/1.png", "b/2.png")
+    whole = Examples(Pictures(images, hash_images(images), names=names), np.array([0, 0, 1, 1, 1]))
+    train = whole[np.array([4, 3, 2])][1:]
+    found = survey(Splits("x", CLASSES, train, whole[:0], whole[np.array([True, True, False, False, False])]))
+    assert "  test[0] ('cat', a/0.png) is train[1] ('dog', b/0.png)" in found.findings
+    assert found.twins[0].relabelled_pairs[0][1].file == "b/0.png"
 
 
 def test_of_many_twins_a_few_are_shown() -> None:
