@@ -12,7 +12,8 @@ from edgebig.data import drift as drifting
 from edgebig.data.drift import Drift
 from edgebig.data.examples import Examples, Pictures, Splits
 
-_SHOWN_PAIRS = 5
+_SHOWN = 5
+_MOST_PAIRS = 1000
 _UNEVEN = 3.0
 _FEW = 20
 # What a model is worth is not to be learned from pictures that had a part in making it.
@@ -43,7 +44,7 @@ class Twins:
     """Pictures of `split` that are in `against` too, pixel by pixel; in the same split: that came there before.
 
     `pictures` of them, of which `relabelled` are of another class than the first such picture in `against`.
-    `pairs`: the first few, each with that first one; `relabelled_pairs`: the first few of another class.
+    `pairs`: the others, each with that first one; `relabelled_pairs`: those of another class; 1,000 at most of each.
     """
 
     split: str
@@ -115,7 +116,7 @@ def _twins(splits: Splits, name: str, against: str) -> Twins:
     relabelled = here.labels[indices] != there.labels[firsts]
 
     def pairs(chosen: npt.NDArray[np.bool_]) -> tuple[tuple[Place, Place], ...]:
-        shown = list(zip(indices[chosen][:_SHOWN_PAIRS], firsts[chosen][:_SHOWN_PAIRS], strict=True))
+        shown = list(zip(indices[chosen][:_MOST_PAIRS], firsts[chosen][:_MOST_PAIRS], strict=True))
         return tuple(
             (
                 _place(splits, name, int(index)),
@@ -176,8 +177,8 @@ def _of_counts(counts: dict[str, dict[str, int]]) -> list[str]:
 
 
 def _listed(names: list[str]) -> str:
-    shown = ", ".join(f"'{name}'" for name in names[:_SHOWN_PAIRS])
-    return shown + (f" and {len(names) - _SHOWN_PAIRS} more" if len(names) > _SHOWN_PAIRS else "")
+    shown = ", ".join(f"'{name}'" for name in names[:_SHOWN])
+    return shown + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
 
 
 def _of_twins(twins: tuple[Twins, ...]) -> list[str]:
@@ -190,9 +191,10 @@ def _of_twins(twins: tuple[Twins, ...]) -> list[str]:
         seen = "" if found.split == found.against else _SEEN[found.against]
         other = f", {found.relabelled:,} in another class" if found.relabelled else ""
         lines.append(f"{found.split}: {many} {where}{other}{seen}")
-        lines += [
-            f"  {_named(here)} is {_named(first)}" for here, first in (*found.relabelled_pairs, *found.pairs)
-        ]
+        pairs = [*found.relabelled_pairs[:_SHOWN], *found.pairs[:_SHOWN]]
+        lines += [f"  {_named(here)} is {_named(first)}" for here, first in pairs]
+        if len(pairs) < found.pictures:
+            lines.append(f"  and {found.pictures - len(pairs):,} more, which --json lists")
     return lines
 
 
