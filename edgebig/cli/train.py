@@ -45,7 +45,6 @@ def train(
     from edgebig import files, runs
     from edgebig import recipe as recipes
     from edgebig.data import source
-    from edgebig.progress import say
 
     overrides = options.settings(assignments, seed, skip_broken)
     if resume is not None:
@@ -67,7 +66,7 @@ def train(
     folder = data or (runs.data_folder(run.folder) if resume is not None else None)
     splits = source.load(spec.data, folder)
     for note in splits.notes:
-        say(f"data: {note}")
+        options.echo(f"data: {note}", err=True)
 
     from edgebig import train as training
     from edgebig.compress import preflight
@@ -103,15 +102,14 @@ def train(
 def _tell_validation(run: Any, artifact: Any, examples: Any) -> None:
     """What validation examples are read as; the test set's mistakes are not looked at, or they would be learnt from."""
     from edgebig import evaluation
-    from edgebig.progress import say
     from edgebig.report import evaluation as reports
     from edgebig.report import words
 
     found = evaluation.of(artifact, examples, "validation")
     paths = reports.write(run.folder, found, examples)
     for line in words.summary_lines(found):
-        say(line)
-    say(f"drawn: {', '.join(map(str, paths))}")
+        options.echo(line, err=True)
+    options.echo(f"drawn: {', '.join(map(str, paths))}", err=True)
 
 
 def _tell_spread(done: list[tuple[Any, Any]], json: bool) -> None:
