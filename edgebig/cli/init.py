@@ -14,13 +14,20 @@ def add_to(app: typer.Typer) -> None:
     app.command()(init)
 
 
-def init(folder: Annotated[Path, typer.Argument(metavar="NAME", help="The new folder.")]) -> None:
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="NAME", help="The new folder.")],
+    json: options.Json = False,
+) -> None:
     """Start a project of your own: a recipe, a model, data and a test that work as they are."""
     from edgebig import project
 
-    for path in project.create(folder):
-        options.echo(str(path))
+    made = project.create(folder)
     name = folder.absolute().name
+    if json:
+        options.print_json({"recipe": name, "files": [str(path) for path in made]})
+        return
+    for path in made:
+        options.echo(str(path))
     options.echo(
         f"next: cd {folder} && edgebig train {name}.toml && edgebig compress --int8 && edgebig bench"
     )

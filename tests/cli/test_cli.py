@@ -21,6 +21,9 @@ from edgebig.errors import DeviceError, EdgebigError, Shortfall
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 GOLDEN = ROOT / "tests" / "golden" / "digits-int8.tflite"
+RECIPES = (
+    "article-logistic", "article-mlp", "digits", "digits-quick", "digits-small", "fashion", "keras-convnet",
+)  # fmt: skip
 COMMANDS = [
     "train", "compress", "convert", "eval", "bench", "predict", "recipes", "devices", "init", "doctor", "runs", "data",
 ]  # fmt: skip
@@ -194,7 +197,9 @@ def test_a_bug_keeps_its_traceback(edgebig: Edgebig, monkeypatch: pytest.MonkeyP
 def test_every_command_has_json() -> None:
     commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
     assert list(commands) == COMMANDS
-    every = {**commands, **{f"runs {name}": sub for name, sub in commands["runs"].commands.items()}}
+    every = {name: command for name, command in commands.items() if name != "data"}
+    for group in ("runs", "data"):
+        every |= {f"{group} {name}": sub for name, sub in commands[group].commands.items()}
     without = [
         name for name, command in every.items() if "--json" not in str([p.opts for p in command.params])
     ]
@@ -206,8 +211,12 @@ def test_json_and_nothing_else(edgebig: Edgebig, here: Path) -> None:
     (here / "recipes").mkdir()
     (here / "recipes" / "größe.toml").write_text("# 99 %\n")
     rows = json.loads(edgebig("recipes", "--json").stdout)
-    assert [row["recipe"] for row in rows] == ["digits", "digits-quick", "größe", "keras-convnet"]
-    assert rows[2] == {"recipe": "größe", "file": "recipes/größe.toml", "header": ["99 %"]}
+    assert [row["recipe"] for row in rows] == sorted([*RECIPES, "größe"])
+    assert rows[[row["recipe"] for row in rows].index("größe")] == {
+        "recipe": "größe",
+        "file": "recipes/größe.toml",
+        "header": ["99 %"],
+    }
     assert {row["name"] for row in json.loads(edgebig("devices", "--json").stdout)} >= {"local", "fake"}
     for arguments in (["runs", "--json"], ["runs", "list", "--json"]):
         (row,) = json.loads(edgebig(*arguments).stdout)
@@ -261,7 +270,7 @@ def test_a_damaged_recipe_or_device_does_not_hide_the_others(edgebig: Edgebig, h
         (here / folder / "odd.toml").write_bytes(b"\xff\xfe = 1")
         (here / folder / "folder.toml").mkdir()
     done = edgebig("recipes")
-    assert (done.code, len(done.stdout.splitlines())) == (0, 4)
+    assert (done.code, len(done.stdout.splitlines())) == (0, len(RECIPES) + 1)
     done = edgebig("devices")
     assert done.code == 0
     assert "local                local    this machine" in done.stdout.splitlines()
@@ -388,13 +397,8 @@ def test_completion(monkeypatch: pytest.MonkeyPatch, edgebig: Edgebig, here: Pat
     (here / "recipes").mkdir()
     for name in ("mine", "$(reboot)", "`x`", "a b", "-rf", "new\nline"):
         (here / "recipes" / f"{name}.toml").write_text("")
-    assert complete(monkeypatch, edgebig, "edgebig train ") == [
-        "digits",
-        "digits-quick",
-        "keras-convnet",
-        "mine",
-    ]
-    assert complete(monkeypatch, edgebig, "edgebig train digits-") == ["digits-quick"]
+    assert complete(monkeypatch, edgebig, "edgebig train ") == sorted([*RECIPES, "mine"])
+    assert complete(monkeypatch, edgebig, "edgebig train digits-") == ["digits-quick", "digits-small"]
     assert complete(monkeypatch, edgebig, "edgebig bench --device l") == ["local"]
     for command in ("compress", "bench", "convert", "predict", "train --resume", "runs show", "runs rm"):
         assert complete(monkeypatch, edgebig, f"edgebig {command} ti") == [run.name]
@@ -424,7 +428,7 @@ def test_real_children(here: Path) -> None:
     no_stderr = child("recipes", preexec_fn=lambda: os.close(2))
     latin = child("recipes", env={**environment, "PYTHONIOENCODING": "latin-1:strict"})
     assert (broken.stderr.read(), broken.wait()) == (b"", 1)
-    assert no_stderr.communicate()[0].count(b"\n") == 4
+    assert no_stderr.communicate()[0].count(b"\n") == len(RECIPES) + 1
     assert no_stderr.returncode == 0
     out, err = latin.communicate()
     assert (latin.returncode, err) == (0, b"")
