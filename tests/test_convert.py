@@ -23,7 +23,7 @@ from edgebig.recipe import Data
 from edgebig.tflitefile import parse_model
 
 GOLDEN = Path(__file__).parent / "golden"
-GREY = convert.GREY_INK_HIGH.model_dump()
+GREY = {"low": 0.0, "high": 1.0, "ink_is_high": True, "colour": "grey"}
 
 
 @pytest.fixture(scope="module")
@@ -156,8 +156,8 @@ def test_a_tensor_inside_that_has_the_name_gives_way() -> None:
     (graph,) = parse_model(back, "m")["subgraphs"]
     names = [tensor["name"] for tensor in graph["tensors"]]
     assert len(set(names)) == len(names)
-    images = source.load(Data(source="digits-5k")).test.images[:50]
-    np.testing.assert_array_equal(*(tflite.labels(data, images, GREY) for data in (before, back)))
+    test = source.load(Data(source="digits-5k")).test[:50]
+    np.testing.assert_array_equal(*(tflite.labels(data, test, GREY) for data in (before, back)))
 
 
 # ---- publish
@@ -185,7 +185,7 @@ def test_the_card_is_true_of_the_file(published: Artifact, splits: Splits) -> No
     assert (card.recipe, card.variant, card.seed, card.parameters) == ("digits-quick", "int8", 7, 123)
     assert card.versions["ai-edge-litert"] == importlib.metadata.version("ai-edge-litert")
     assert card.versions["tensorflow"] == importlib.metadata.version("tensorflow")
-    correct = int(np.sum(tflite.labels(data, splits.test.images, GREY) == splits.test.labels))
+    correct = int(np.sum(tflite.labels(data, splits.test, GREY) == splits.test.labels))
     interval = stats.accuracy_interval(correct, 200)
     said = card.host_accuracy
     assert (said.split, said.correct, said.n) == ("test", correct, 200)
@@ -232,10 +232,10 @@ def test_other_io_reads_the_same_and_leads_back_to_the_same_bytes(
     # Floats behind a DEQUANTIZE still move by the steps of the int8 number before it.
     assert card.output_step == original.card.output.scale
     assert metadata.read_labels(data) == tuple("0123456789")
-    before = tflite.labels(original.path.read_bytes(), splits.test.images, GREY)
-    np.testing.assert_array_equal(before, tflite.labels(data, splits.test.images, GREY))
+    before = tflite.labels(original.path.read_bytes(), splits.test, GREY)
+    np.testing.assert_array_equal(before, tflite.labels(data, splits.test, GREY))
     # The accuracy on its card is its parent's: it must be its own too.
-    measured = convert.host_accuracy(data, splits.test, "test")
+    measured = convert.host_accuracy(data, splits.test, "test", card.preprocessing)
     assert measured.model_copy(update={"inherited_from": original.sha256}) == card.host_accuracy
     kept = original.path.read_bytes()
     back = convert.with_io(made, "int8", tmp_path / "back")

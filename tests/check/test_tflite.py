@@ -10,6 +10,7 @@ import pytest
 
 from edgebig.check import tflite
 from edgebig.data import source
+from edgebig.data.examples import Examples
 from edgebig.errors import EdgebigError
 from edgebig.recipe import Data
 
@@ -64,7 +65,7 @@ def test_agreement_counts_who_alone_is_right() -> None:
     test = source.load(Data(source="digits-5k")).test[:200]
     model = (GOLDEN / "digits-float32.tflite").read_bytes()
     other = (GOLDEN / "digits-int8.tflite").read_bytes()
-    first, second = (tflite.labels(data, test.images, GREY) for data in (model, other))
+    first, second = (tflite.labels(data, test, GREY) for data in (model, other))
     assert np.mean(first == test.labels) > 0.8
     found = tflite.agreement(model, other, test, GREY)
     assert found.n == 200
@@ -80,10 +81,11 @@ def test_agreement_counts_who_alone_is_right() -> None:
 
 def test_an_unfit_model_or_picture_is_one_message() -> None:
     images = np.zeros((1, 28, 28, 1), np.uint8)
+    whole, half = (Examples(pictures, np.zeros(1, np.int64)) for pictures in (images, images[:, :14]))
     with pytest.raises(EdgebigError, match="refuses"):
-        tflite.labels(b"TFL3 no model", images, GREY)
+        tflite.labels(b"TFL3 no model", whole, GREY)
     with pytest.raises(EdgebigError, match="the pictures are"):
-        tflite.labels((GOLDEN / "digits-int8.tflite").read_bytes(), images[:, :14], GREY)
+        tflite.labels((GOLDEN / "digits-int8.tflite").read_bytes(), half, GREY)
 
 
 def test_floats_behind_an_int8_number_are_held_by_its_steps() -> None:

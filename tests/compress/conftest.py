@@ -14,7 +14,13 @@ from edgebig.data import source
 from edgebig.data.examples import Splits
 from edgebig.recipe import Data, Recipe
 
-SETTINGS = ["model.channels=[2, 4]", "train.epochs=4", "train.learning_rate=0.02", "train.batch_size=32"]
+SETTINGS = [
+    "model.channels=[2, 4]",
+    "model.blocks=[1, 1]",
+    "train.epochs=4",
+    "train.learning_rate=0.02",
+    "train.batch_size=32",
+]
 SHORT = [
     "compress.prune.epochs=1",
     "compress.qat.epochs=1",

@@ -63,7 +63,7 @@ def test_the_shipped_weights_still_have_the_zeros(pruned_int8: Artifact) -> None
 
 
 SHAPES = {
-    (2, 5, 5, 1): "stem", (2, 3, 3, 2): "stage1", (4, 3, 3, 2): "down", (4, 3, 3, 4): "stage2",
+    (2, 5, 5, 1): "stem", (2, 3, 3, 2): "stage1_1", (4, 3, 3, 2): "down", (4, 3, 3, 4): "stage2_1",
     (1, 7, 7, 4): "head", (10, 4): "probabilities",
 }  # fmt: skip
 
@@ -81,7 +81,7 @@ def test_lost_zeros_are_an_error_and_nothing_is_written(
     monkeypatch.setattr(
         qat, "apply_qat", lambda model, preserve_sparsity: apply_qat(model, preserve_sparsity=False)
     )
-    with pytest.raises(EdgebigError, match=r"lost zeros that pruning made: .*stage2 50.0% became \d"):
+    with pytest.raises(EdgebigError, match=r"lost zeros that pruning made: .*stage2_1 50.0% became \d"):
         compressed(copied, int8=True, prune=0.5, settings=["compress.qat.learning_rate=0.01"])
     assert everything_in(copied.run.folder) == before
 
@@ -98,12 +98,13 @@ def test_the_card_is_true(pruned_int8: Artifact, trained: Any) -> None:
     assert flatbuffer.float_operators(data) == []
     assert (card.input.name, card.input.dtype, card.input.shape) == ("image", "int8", (1, 28, 28, 1))
     assert (card.output.name, card.output.dtype, card.output.shape) == ("probabilities", "int8", (1, 10))
-    assert card.host_accuracy == convert.host_accuracy(data, trained.splits.test, "test")
+    prepared = convert.preprocessing(trained.spec, trained.splits)
+    assert card.preprocessing == prepared
+    assert card.host_accuracy == convert.host_accuracy(data, trained.splits.test, "test", prepared)
     assert [record.name for record in card.passes] == ["prune", "qat", "check"]
     check = card.passes[-1].model_dump()
     parent = trained.run.folder / "float32.tflite"
-    grey = convert.GREY_INK_HIGH.model_dump()
-    agreement = tflite.agreement(parent.read_bytes(), data, trained.splits.validation, grey)
+    agreement = tflite.agreement(parent.read_bytes(), data, trained.splits.validation, prepared.model_dump())
     assert check["against"] == card.parent_sha256
     assert (check["n"], check["same_label"]) == (100, agreement.same_label)
     assert check["same_label"] >= 70  # a net of 400 weights, and half of them zero

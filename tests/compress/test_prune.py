@@ -13,7 +13,7 @@ from edgebig.errors import EdgebigError
 from edgebig.recipe import Prune
 
 pytestmark = pytest.mark.tf
-KERNELS = {"stem": 50, "stage1": 36, "down": 72, "stage2": 144, "probabilities": 40}
+KERNELS = {"stem": 50, "stage1_1": 36, "down": 72, "stage2_1": 144, "probabilities": 40}
 
 
 def prune(trained: Any, examples: int, **settings: Any) -> tuple[Any, dict[str, Any]]:
@@ -65,7 +65,7 @@ def test_nearly_everything_can_be_pruned_and_one_weight_is_kept(trained: Any) ->
     model, record = prune(trained, 256, epochs=2, batch_size=32, sparsity=0.9999999)
     for name, size in KERNELS.items():
         assert zeros(model)[name] == size - 1
-    assert record["sparsity_by_layer"]["stage2"] == round(143 / 144, 4)
+    assert record["sparsity_by_layer"]["stage2_1"] == round(143 / 144, 4)
 
 
 def test_a_layer_that_fell_short_is_named(trained: Any) -> None:
@@ -74,10 +74,10 @@ def test_a_layer_that_fell_short_is_named(trained: Any) -> None:
 
     check_reached = sys.modules[prune.__module__]._check_reached
     model = train.load_model(trained.run)
-    check_reached(model, {"stem": 0.49, "stage2": 0.4931}, 0.5)  # one weight of rounding, of 50 and of 144
+    check_reached(model, {"stem": 0.49, "stage2_1": 0.4931}, 0.5)  # one weight of rounding, of 50 and of 144
     with pytest.raises(EdgebigError) as caught:
-        check_reached(model, {"stem": 0.47, "stage2": 0.4929, "down": 0.5}, 0.5)
-    assert caught.value.problem == "pruning did not reach 50%: stem 47.0%, stage2 49.3%"
+        check_reached(model, {"stem": 0.47, "stage2_1": 0.4929, "down": 0.5}, 0.5)
+    assert caught.value.problem == "pruning did not reach 50%: stem 47.0%, stage2_1 49.3%"
     assert caught.value.hint == "give it more epochs (--set compress.prune.epochs=4)"
     with pytest.raises(EdgebigError, match="no layer was pruned"):
         check_reached(model, {}, 0.5)
