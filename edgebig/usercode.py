@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -83,5 +84,9 @@ def fault(error: BaseException, path: Path, what: str) -> EdgebigError:
         trace = trace.tb_next
     if isinstance(error, SyntaxError) and error.filename == str(path):
         line = error.lineno or 0
+    kind, text = type(error).__name__, str(error)
+    if text.startswith("in user code:"):  # TensorFlow's AutoGraph tells the place in the text.
+        line = int([0, *re.findall(rf'File "{re.escape(str(path))}", line (\d+)', text)][-1])
+        text = text.strip().splitlines()[-1].strip().removeprefix(f"{kind}: ")
     where = f"{path}:{line}" if line else str(path)
-    return EdgebigError(f"{where}: {what}: {type(error).__name__}: {error}", "mend your file")
+    return EdgebigError(f"{where}: {what}: {kind}: {text}", "mend your file")
