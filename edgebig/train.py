@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from edgebig import convert, files, models, objective, recipe, runs
+from edgebig import convert, files, models, objective, recipe, runs, usercode
 from edgebig.artifact import Artifact
 from edgebig.data import pipeline
 from edgebig.data.examples import Splits
@@ -115,6 +115,8 @@ def train(
 def build(spec: Recipe, splits: Splits) -> Any:
     """The untrained model of a recipe, its weights drawn from the recipe's seed. Raises EdgebigError."""
     keras.utils.set_random_seed(spec.train.seed)
+    # A layer without a name is named by a count, and the .tflite has that: one recipe and seed are to be one file.
+    keras.backend.reset_uids()
     return models.build(spec.model, splits.train.shape, len(splits.classes))
 
 
@@ -142,10 +144,19 @@ def _strategy() -> Any:
 
 def load_model(run: runs.Run) -> Any:
     """The trained Keras model of a run. Raises EdgebigError where the file is damaged."""
+    spec, mend = run.recipe.model, "train it again"
+    if isinstance(spec, recipe.PythonModel):
+        mend = (
+            "a layer class of your own needs @keras.saving.register_keras_serializable(), and a Lambda does not "
+            f"travel with a model; {mend}"
+        )
+        if usercode.split(spec.name)[0].is_file():
+            usercode.load(spec.name)  # which registers the layer classes in it
     try:
         return keras.models.load_model(run.model_path, compile=False, safe_mode=True)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise EdgebigError(f"{run.model_path}: cannot be read ({error})", "train it again") from error
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        raise EdgebigError(f"{run.model_path}: cannot be read ({said})", mend) from error
 
 
 def _recipe_sha256(spec: Recipe) -> str:
@@ -184,6 +195,9 @@ class Checkpoint:
             with np.load(self.path, allow_pickle=False) as stored:
                 arrays = dict(stored)
             about = json.loads(str(arrays["about"]))
+            weights, state, best = (_numbered(arrays, part) for part in ("weight", "optimizer", "best"))
+            if len(weights) + len(state) + len(best) + 1 != len(arrays):
+                raise ValueError("an array has another name")
         except (OSError, ValueError, EOFError, KeyError, NotImplementedError, *_ZIP_FAULTS) as error:
             raise EdgebigError(
                 f"{self.path}: a damaged checkpoint ({error})", "delete it to start over"
@@ -193,16 +207,18 @@ class Checkpoint:
                 f"{self.path}: a checkpoint of another recipe or edgebig",
                 "undo the change to recipe.toml, or delete the checkpoint to start over",
             )
-        weights, state = _numbered(arrays, "weight"), _state(model.optimizer)
-        if [value.shape for value in weights] != [value.shape for value in model.get_weights()]:
+        held = _state(model.optimizer)
+        shapes = [value.shape for value in (*model.get_weights(), *held)]
+        if [value.shape for value in (*weights, *state)] != shapes:
+            # The recipe is the same: it is the user's code that changed.
             raise EdgebigError(
-                f"{self.path}: a checkpoint of another model",  # The recipe is the same: it was in the user's code.
+                f"{self.path}: a checkpoint of another model",
                 "undo the change to the model's code, or delete the checkpoint to start over",
             )
         model.set_weights(weights)
-        for variable, value in zip(state, _numbered(arrays, "optimizer"), strict=True):
+        for variable, value in zip(held, state, strict=True):
             variable.assign(value)
-        return Progress(about["epoch"], about["history"], about["best_epoch"], _numbered(arrays, "best"))
+        return Progress(about["epoch"], about["history"], about["best_epoch"], best)
 
 
 def _state(optimizer: Any) -> list[Any]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import random
 import resource
@@ -119,44 +118,6 @@ def fit(splits: Splits, spec: Train, **changed: Any) -> tuple[Any, Any]:
     return model, train.fit(model, splits, spec, augment=Augment(), seed=0, what="train", **changed)
 
 
-# ---- schedules
-
-
-def rates(**settings: Any) -> list[float]:
-    """The learning rate before each step, and once after the last."""
-    from edgebig import train
-    from edgebig.keras import tf
-
-    spec = Train(**{"epochs": 4, "learning_rate": 0.1} | settings)
-    rate = train._learning_rate(spec, 25)
-    return [float(rate(tf.constant(step)) if callable(rate) else rate) for step in range(101)]
-
-
-def test_constant() -> None:
-    assert rates(schedule="constant") == [0.1] * 101
-
-
-def test_cosine_falls_to_zero_at_the_last_step() -> None:
-    expected = [0.05 * (1 + math.cos(math.pi * step / 100)) for step in range(101)]
-    np.testing.assert_allclose(rates(), expected, atol=1e-6)
-
-
-def test_a_warm_up_climbs_in_a_line_and_then_cosine_falls() -> None:
-    climb = [0.1 * step / 20 for step in range(20)]
-    fall = [0.05 * (1 + math.cos(math.pi * step / 80)) for step in range(81)]
-    np.testing.assert_allclose(rates(warmup_steps=20), climb + fall, atol=1e-6)
-
-
-def test_a_warm_up_to_a_constant() -> None:
-    found = rates(schedule="constant", warmup_steps=20)
-    np.testing.assert_allclose(found[:21], np.linspace(0.001, 0.1, 21), atol=1e-6)
-    np.testing.assert_allclose(found[20:], 0.1, atol=1e-6)
-
-
-def test_a_warm_up_longer_than_the_training_ends_with_it() -> None:
-    assert max(rates(warmup_steps=5000)) == pytest.approx(0.1, rel=0.02)
-
-
 # ---- in this process
 
 
@@ -259,13 +220,12 @@ def test_what_the_last_step_of_an_epoch_broke_does_not_reach_the_checkpoint(
 
 
 def test_a_checkpoint_of_another_recipe_or_damaged_is_refused(splits: Splits, tmp_path: Path) -> None:
-    from edgebig import train
-    from edgebig.keras import keras
+    from edgebig import objective, train
 
     path = tmp_path / "checkpoint.npz"
     _, progress = fit(splits, Train(epochs=1), checkpoint=train.Checkpoint(path, "r"))
     model = tiny_model()
-    model.compile(optimizer=keras.optimizers.Adam())
+    model.compile(optimizer=objective.optimizer(Train(epochs=1), 1))
     model.optimizer.build(model.trainable_variables)
     assert train.Checkpoint(path, "r").restore(model).history == progress.history
     with pytest.raises(EdgebigError, match="another recipe"):
