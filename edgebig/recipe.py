@@ -157,13 +157,23 @@ class Data(Spec):
 
 
 class DigitCnn(Spec):
-    """A small residual convolutional net for 28x28 grey pictures."""
+    """A small residual convolutional net for 28x28 grey pictures, in stages that each halve the map."""
 
     name: Literal["digit-cnn"]
-    channels: tuple[Channels, Channels] = Field(
-        (16, 32), description="of the maps at a half and at a quarter"
+    channels: tuple[Channels, ...] = Field(
+        (16, 32, 32), min_length=1, max_length=5, description="of each stage"
     )
-    blocks: tuple[Blocks, Blocks] = Field((1, 2), description="residual blocks at a half and at a quarter")
+    blocks: tuple[Blocks, ...] = Field(
+        (1, 1, 2), validate_default=True, description="residual blocks of each stage"
+    )
+
+    @field_validator("blocks")
+    @classmethod
+    def _one_number_for_each_stage(cls, blocks: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
+        channels = info.data.get("channels")
+        if channels is not None and len(blocks) != len(channels):
+            raise ValueError(f"must be as many numbers as channels, {len(channels)}")
+        return blocks
 
 
 class KerasConvnet(Spec):
@@ -539,7 +549,7 @@ def _toml_text(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False).replace(
             "\x7f", "\\u007f"
         )  # else TOML writes both as JSON does
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return "[" + ", ".join(_toml_text(item) for item in value) + "]"
     return repr(value)
 

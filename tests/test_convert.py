@@ -44,7 +44,7 @@ def models(splits: Splits) -> dict[str, Any]:
     made = {}
     spec = Train(epochs=2, learning_rate=0.01, batch_size=32)
     for name, family in (
-        ("digit-cnn", DigitCnn(name="digit-cnn", channels=(3, 5))),
+        ("digit-cnn", DigitCnn(name="digit-cnn", channels=(3, 5), blocks=(1, 1))),
         ("keras-convnet", KerasConvnet(name="keras-convnet")),
     ):
         model = models.build(family, (28, 28, 1), 10)

@@ -167,7 +167,7 @@ def test_the_defaults_stand_in_one_place() -> None:
         ("train.learning_rate=1e-4", lambda r: r.train.learning_rate == 1e-4),
         ("train.keep=last", lambda r: r.train.keep == "last"),
         ('train.keep="last"', lambda r: r.train.keep == "last"),
-        ("model.channels=[8, 12]", lambda r: r.model.channels == (8, 12)),
+        ("model.channels=[8, 12, 16]", lambda r: r.model.channels == (8, 12, 16)),
         ("data.augment.zoom=0.1", lambda r: r.data.augment.zoom == 0.1),
         ("data.augment={zoom=0.1, shear=0.2}", lambda r: r.data.augment.shear == 0.2),
         ("compress.prune.sparsity=0.8", lambda r: r.compress.prune.sparsity == 0.8),
@@ -262,7 +262,16 @@ RECIPES = st.fixed_dictionaries(
         "model": st.one_of(
             st.fixed_dictionaries(
                 {"name": st.just("digit-cnn")},
-                optional={"channels": st.lists(st.integers(1, 512), min_size=2, max_size=2)},
+                optional={"channels": st.lists(st.integers(1, 512), min_size=3, max_size=3)},
+            ),
+            st.integers(1, 5).flatmap(
+                lambda stages: st.fixed_dictionaries(
+                    {
+                        "name": st.just("digit-cnn"),
+                        "channels": st.lists(st.integers(1, 512), min_size=stages, max_size=stages),
+                        "blocks": st.lists(st.integers(0, 16), min_size=stages, max_size=stages),
+                    }
+                )
             ),
             st.fixed_dictionaries({"name": st.just("keras-convnet")}, optional={"dropout": floats(0, 1)}),
         ),

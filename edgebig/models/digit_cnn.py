@@ -15,9 +15,8 @@ from edgebig.recipe import DigitCnn
 
 
 def build(spec: DigitCnn, input_shape: tuple[int, int, int], classes: int) -> Any:
-    """28x28 -> 14x14 (5x5, stride 2), residual 3x3s -> 7x7 (3x3, stride 2), residual 3x3s, depthwise head, dense."""
+    """A 5x5 of stride 2, then for each further stage a 3x3 of stride 2; residual 3x3s; depthwise head; dense."""
     layers = keras.layers
-    first, second = spec.channels
 
     def conv(x: Any, channels: int, kernel: int, stride: int, name: str) -> Any:
         x = layers.Conv2D(channels, kernel, stride, padding="same", use_bias=False, name=name)(x)
@@ -25,12 +24,12 @@ def build(spec: DigitCnn, input_shape: tuple[int, int, int], classes: int) -> An
         return layers.ReLU(name=f"{name}_relu")(x)
 
     image = keras.Input(input_shape, name="image")
-    x = conv(image, first, 5, 2, "stem")
-    for block in range(1, spec.blocks[0] + 1):
-        x = layers.Add(name=f"stage1_{block}_add")([x, conv(x, first, 3, 1, f"stage1_{block}")])
-    x = conv(x, second, 3, 2, "down")
-    for block in range(1, spec.blocks[1] + 1):
-        x = layers.Add(name=f"stage2_{block}_add")([x, conv(x, second, 3, 1, f"stage2_{block}")])
+    x = image
+    for stage, (channels, blocks) in enumerate(zip(spec.channels, spec.blocks, strict=True), start=1):
+        x = conv(x, channels, 5 if stage == 1 else 3, 2, f"down{stage}")
+        for block in range(1, blocks + 1):
+            name = f"stage{stage}_{block}"
+            x = layers.Add(name=f"{name}_add")([x, conv(x, channels, 3, 1, name)])
     x = layers.DepthwiseConv2D(x.shape[1:3], padding="valid", use_bias=False, name="head")(x)
     x = layers.BatchNormalization(momentum=0.9, name="head_bn")(x)
     x = layers.ReLU(name="head_relu")(x)

@@ -63,7 +63,7 @@ def test_the_shipped_weights_still_have_the_zeros(pruned_int8: Artifact) -> None
 
 
 SHAPES = {
-    (2, 5, 5, 1): "stem", (2, 3, 3, 2): "stage1_1", (4, 3, 3, 2): "down", (4, 3, 3, 4): "stage2_1",
+    (2, 5, 5, 1): "down1", (2, 3, 3, 2): "stage1_1", (4, 3, 3, 2): "down2", (4, 3, 3, 4): "stage2_1",
     (1, 7, 7, 4): "head", (10, 4): "probabilities",
 }  # fmt: skip
 

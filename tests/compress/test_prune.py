@@ -13,7 +13,7 @@ from edgebig.errors import EdgebigError
 from edgebig.recipe import Prune
 
 pytestmark = pytest.mark.tf
-KERNELS = {"stem": 50, "stage1_1": 36, "down": 72, "stage2_1": 144, "probabilities": 40}
+KERNELS = {"down1": 50, "stage1_1": 36, "down2": 72, "stage2_1": 144, "probabilities": 40}
 
 
 def prune(trained: Any, examples: int, **settings: Any) -> tuple[Any, dict[str, Any]]:
@@ -74,10 +74,10 @@ def test_a_layer_that_fell_short_is_named(trained: Any) -> None:
 
     check_reached = sys.modules[prune.__module__]._check_reached
     model = train.load_model(trained.run)
-    check_reached(model, {"stem": 0.49, "stage2_1": 0.4931}, 0.5)  # one weight of rounding, of 50 and of 144
+    check_reached(model, {"down1": 0.49, "stage2_1": 0.4931}, 0.5)  # one weight of rounding, of 50 and of 144
     with pytest.raises(EdgebigError) as caught:
-        check_reached(model, {"stem": 0.47, "stage2_1": 0.4929, "down": 0.5}, 0.5)
-    assert caught.value.problem == "pruning did not reach 50%: stem 47.0%, stage2_1 49.3%"
+        check_reached(model, {"down1": 0.47, "stage2_1": 0.4929, "down2": 0.5}, 0.5)
+    assert caught.value.problem == "pruning did not reach 50%: down1 47.0%, stage2_1 49.3%"
     assert caught.value.hint == "give it more epochs (--set compress.prune.epochs=4)"
     with pytest.raises(EdgebigError, match="no layer was pruned"):
         check_reached(model, {}, 0.5)

@@ -15,7 +15,7 @@ from edgebig.recipe import DigitCnn, KerasConvnet, Mlp, Model, PictureCnn
 pytestmark = pytest.mark.tf
 RECIPES = sorted(path.stem for path in (Path(__file__).parent.parent.parent / "recipes").glob("*.toml"))
 SMALL = [
-    DigitCnn(name="digit-cnn", channels=(2, 4)),
+    DigitCnn(name="digit-cnn", channels=(2, 4), blocks=(1, 1)),
     KerasConvnet(name="keras-convnet"),
     PictureCnn(name="picture-cnn", channels=(2, 3), dropout=0.1),
     Mlp(name="mlp", hidden=(5,), dropout=0.1),
