@@ -113,10 +113,12 @@ class _Live:
 
 
 @contextlib.contextmanager
-def watch(what: str, total: int, earlier: Sequence[Mapping[str, str]] = ()) -> Iterator[Watch]:
+def watch(
+    what: str, total: int, earlier: Sequence[Mapping[str, str]] = (), best: int = -1
+) -> Iterator[Watch]:
     """A live table over `total` steps that stays when the block ends; without a terminal, a line a row on stderr.
 
-    `earlier`: rows of the same phase before it was interrupted.
+    `earlier`: rows of the same phase before it was interrupted, of which number `best`, from 0, was the best.
     """
     if not (sys.stdout.isatty() and sys.stderr.isatty()):
         yield _Lines(what)
@@ -126,7 +128,7 @@ def watch(what: str, total: int, earlier: Sequence[Mapping[str, str]] = ()) -> I
 
     progress = _bar(None)
     live = _Live(what, progress, progress.add_task(what, total=total, note=""))
-    live.rows = [(figures, False) for figures in earlier]
+    live.rows = [(figures, number == best) for number, figures in enumerate(earlier)]
     with Live(live, console=Console(stderr=True), refresh_per_second=4):
         try:
             yield live

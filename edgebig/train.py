@@ -269,7 +269,8 @@ def fit(
             epochs=spec.epochs, augment=augment,
         )  # fmt: skip
         earlier = [shown(row, spec.epochs) for row in progress.history]
-        with watch(what, (spec.epochs - progress.epoch) * steps, earlier) as watcher:
+        best = progress.best_epoch if spec.keep == "best" else -1
+        with watch(what, (spec.epochs - progress.epoch) * steps, earlier, best) as watcher:
             model.fit(
                 batches,
                 steps_per_epoch=steps,
