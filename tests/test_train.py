@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import resource
 import signal
 import subprocess
@@ -32,7 +33,7 @@ pytestmark = pytest.mark.tf
 ROOT = Path(__file__).resolve().parent.parent
 EPOCHS = {"digits-quick": 12, "keras-convnet": 6}
 TINY = {
-    "digits-quick": ["model.channels=[2, 4]", "train.batch_size=512"],
+    "digits-quick": ["model.channels=[2, 4]", "model.blocks=[1, 1]", "train.batch_size=512"],
     "keras-convnet": ['data.source="digits-5k"', "train.batch_size=1750"],
 }
 
@@ -108,7 +109,7 @@ def tiny_model(channels: tuple[int, int] = (2, 4)) -> Any:
     from edgebig.keras import keras
 
     keras.utils.set_random_seed(0)
-    return models.build(recipe.DigitCnn(name="digit-cnn", channels=channels), (28, 28, 1), 10)
+    return models.build(recipe.DigitCnn(name="digit-cnn", channels=channels, blocks=(1, 1)), (28, 28, 1), 10)
 
 
 def fit(splits: Splits, spec: Train, **changed: Any) -> tuple[Any, Any]:
@@ -177,6 +178,124 @@ def test_loops_of_steps_give_the_same_bits(splits: Splits, monkeypatch: pytest.M
         np.testing.assert_array_equal(one, other)
 
 
+# ---- the gradient of the article's model
+
+
+def zeros_and_ones(splits: Splits) -> Splits:
+    def two(part: Any) -> Any:
+        return part[part.labels < 2]
+
+    return Splits("digits-5k", ("0", "1"), two(splits.train), two(splits.validation), two(splits.test))
+
+
+def test_the_gradient_of_one_sigmoid_unit_by_the_squared_error(splits: Splits) -> None:
+    """The article says mean((p - y) x), which leaves out p (1 - p): that is the gradient of the cross-entropy."""
+    from edgebig import models, objective, train
+    from edgebig.keras import keras, tf
+
+    spec = recipe.load("article-logistic", ["train.epochs=1"])
+    digits = zeros_and_ones(splits)
+    x = (digits.train.images.reshape(len(digits.train), -1) / 255).astype(np.float64)
+    y = digits.train.labels
+    keras.utils.set_random_seed(0)
+    model = models.build(spec.model, (28, 28, 1), 2)
+    w, b = (value.astype(np.float64) for value in model.get_weights())
+
+    def p_of(w: Any, b: Any) -> Any:
+        return 1 / (1 + np.exp(-(x @ w[:, 0] + b[0])))
+
+    p = p_of(w, b)
+    slope = 2 * (p - y) * p * (1 - p) / len(y)
+    dw, db = x.T @ slope, slope.sum()
+    # The closed form is the slope of the very loss, by differences ...
+    pixel = int(np.argmax(np.abs(dw)))
+    near = np.zeros_like(w)
+    near[pixel] = 1e-5
+    differences = [np.mean((p_of(w + sign * near, b) - y) ** 2) for sign in (1, -1)]
+    assert (differences[0] - differences[1]) / 2e-5 == pytest.approx(dw[pixel], rel=1e-5)
+    # ... and not what the article says, not even up to a factor.
+    of_entropy = x.T @ (p - y)
+    assert of_entropy @ dw / np.linalg.norm(of_entropy) / np.linalg.norm(dw) < 0.9999
+    # TensorFlow's, of the model and the loss that edgebig builds.
+    with tf.GradientTape() as tape:
+        outputs = model(x.reshape(-1, 28, 28, 1).astype(np.float32), training=True)
+        loss = tf.reduce_mean(objective.loss(spec.train, 2)(tf.one_hot(y, 2), outputs))
+    by_tape = [value.numpy() for value in tape.gradient(loss, model.trainable_weights)]
+    assert float(loss) == pytest.approx(np.mean((p - y) ** 2), rel=1e-5)
+    np.testing.assert_allclose(by_tape[0][:, 0], dw, rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(by_tape[1], [db], rtol=1e-4, atol=1e-7)
+    # A step of a training goes by that gradient times the rate, over all examples at once.
+    train.fit(model, digits, spec.train, augment=spec.data.augment, seed=0, what="train")
+    after, bias_after = model.get_weights()
+    np.testing.assert_allclose(after[:, 0] - w[:, 0], -spec.train.learning_rate * dw, rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(bias_after - b, [-spec.train.learning_rate * db], rtol=1e-3, atol=1e-6)
+
+
+# ---- moving averages, patience
+
+
+def test_the_moving_average_is_what_is_validated_and_kept(splits: Splits) -> None:
+    from edgebig import train
+    from edgebig.data import pipeline
+    from edgebig.keras import keras
+
+    model = tiny_model()
+    trained = [id(variable) for variable in model.trainable_variables]
+    is_trained = [id(variable) in trained for variable in model.weights]
+    average = [value.astype(np.float64) for value in model.get_weights()]
+    raw: list[list[np.ndarray]] = []
+
+    def step(_batch: int, _logs: Any) -> None:
+        raw.append(model.get_weights())
+        for index, value in enumerate(raw[-1]):
+            average[index] = 0.9 * average[index] + 0.1 * value
+
+    spec = Train(epochs=2, learning_rate=0.02, batch_size=32, ema=0.9, keep="last")
+    watch = keras.callbacks.LambdaCallback(on_train_batch_end=step)
+    progress = train.fit(model, splits, spec, augment=Augment(), seed=0, what="train", callbacks=[watch])
+    assert len(raw) == 2 * (350 // 32)
+    # The statistics of normalisation are averages by themselves, and no step of the optimizer moves them.
+    for kept, mean, last, moved in zip(model.get_weights(), average, raw[-1], is_trained, strict=True):
+        np.testing.assert_allclose(kept, mean if moved else last, rtol=1e-4, atol=1e-6)
+    assert any(np.abs(mean - last).max() > 1e-3 for mean, last in zip(average, raw[-1], strict=True))
+    loss, accuracy = model.evaluate(pipeline.evaluation_batches(splits.validation, 10), verbose=0)
+    assert (loss, accuracy) == (
+        pytest.approx(progress.history[-1]["val_loss"], rel=1e-4), progress.history[-1]["val_accuracy"],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_patience_stops_and_never_runs_past(splits: Splits, keep: str) -> None:
+    from edgebig.keras import keras
+
+    def spoil(epoch: int, _logs: Any) -> None:
+        if epoch >= 2:
+            spoiler.model.layers[-1].kernel.assign(-spoiler.model.layers[-1].kernel)
+
+    begun: list[int] = []
+    spoiler = keras.callbacks.LambdaCallback(on_epoch_begin=spoil)
+    counter = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: begun.append(epoch))
+    spec = Train(epochs=9, learning_rate=0.003, schedule="constant", batch_size=32, patience=2, keep=keep)
+    _, progress = fit(splits, spec, callbacks=[spoiler, counter])
+    scores = [(row["val_accuracy"], -row["val_loss"]) for row in progress.history]
+    best = scores.index(max(scores))
+    assert best < 3
+    assert begun == list(range(best + 1 + 2))
+    assert progress.epoch == len(progress.history) == best + 1 + 2
+    assert progress.best_epoch == (best if keep == "best" else progress.epoch - 1)
+
+
+def test_patience_does_not_wait_before_the_first_eligible_epoch(splits: Splits) -> None:
+    # A rate that overshoots: the best epoch is one of the first, which a pruning may not keep.
+    spec = Train(epochs=8, learning_rate=1.0, schedule="constant", patience=2)
+    _, progress = fit(splits, spec, first_eligible_epoch=4)
+    assert progress.epoch >= 4 + 2
+    assert progress.best_epoch >= 4
+
+
+# ---- losses that are no numbers, full disks
+
+
 def test_a_loss_that_is_no_number_names_epoch_and_step_and_keeps_the_last_good_checkpoint(
     splits: Splits, tmp_path: Path
 ) -> None:
@@ -198,6 +317,49 @@ def test_a_loss_that_is_no_number_names_epoch_and_step_and_keeps_the_last_good_c
     with np.load(checkpoint.path) as stored:
         assert json.loads(str(stored["about"]))["epoch"] == 2
         assert all(np.isfinite(stored[name]).all() for name in stored.files if name != "about")
+
+
+def test_a_rate_that_is_too_high(splits: Splits) -> None:
+    from edgebig import models, train
+
+    # Each step takes ten times the weights off the weights.
+    model = models.build(recipe.Mlp(name="mlp"), (28, 28, 1), 10)
+    spec = Train(optimizer="sgd", learning_rate=10, weight_decay=1, schedule="constant", batch_size=32)
+    with pytest.raises(EdgebigError) as caught:
+        train.fit(model, splits, spec, augment=Augment(), seed=0, what="qat")
+    assert re.fullmatch(
+        r"qat: the loss is (nan|inf) in epoch \d, by step \d+; the learning rate is 10", caught.value.problem
+    )
+    assert caught.value.hint == "lower it: --set compress.qat.learning_rate=1"
+
+
+def test_an_own_loss_that_becomes_no_number_at_a_step(splits: Splits, tmp_path: Path) -> None:
+    from edgebig import train, usercode
+    from edgebig.keras import keras
+
+    path = tmp_path / "own.py"
+    path.write_text(
+        "import tensorflow as tf\n"
+        "FACTOR = tf.Variable(1.0)\n"
+        "def loss(labels, outputs):\n"
+        "    return FACTOR * tf.reduce_mean((labels - outputs) ** 2, axis=-1)\n"
+    )
+    reference = f"python:{path}:loss"
+    at = [0]
+
+    def spoil(batch: int, _logs: Any) -> None:
+        if (at[0], batch) == (1, 3):
+            usercode.load(reference).__globals__["FACTOR"].assign(np.inf)
+
+    watch = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, _: at.__setitem__(0, epoch), on_train_batch_begin=spoil
+    )
+    checkpoint = train.Checkpoint(tmp_path / "checkpoint.npz", "r")
+    spec = Train(epochs=3, batch_size=32, loss=reference)
+    with pytest.raises(EdgebigError, match="the loss is inf in epoch 2, by step 4;"):
+        fit(splits, spec, callbacks=[watch], checkpoint=checkpoint)
+    with np.load(checkpoint.path) as stored:
+        assert json.loads(str(stored["about"]))["epoch"] == 1
 
 
 def test_what_the_last_step_of_an_epoch_broke_does_not_reach_the_checkpoint(

@@ -162,14 +162,24 @@ def test_a_kill_between_the_last_checkpoint_and_what_follows(splits: Splits, tmp
         np.testing.assert_array_equal(one, other)
 
 
-def test_the_scale_of_a_mixed_loss_goes_on_too(splits: Splits, tmp_path: Path) -> None:
+def test_the_scale_of_a_mixed_loss_goes_on_too(tmp_path: Path) -> None:
+    from edgebig import objective, train
     from edgebig.keras import keras
 
+    checkpoint = train.Checkpoint(tmp_path / "checkpoint.npz", "r")
     keras.mixed_precision.set_global_policy("mixed_float16")
     try:
-        same_when_cut(DROPPING, Train(epochs=2, learning_rate=0.01, batch_size=64), splits, tmp_path)
+        first, second = built(PLAIN), built(PLAIN)
     finally:
         keras.mixed_precision.set_global_policy("float32")
+    for model in (first, second):
+        model.compile(objective.optimizer(Train(), 1))
+        model.optimizer.build(model.trainable_variables)
+    first.optimizer._loss_scale.current_loss_scale.assign(4.0)
+    first.optimizer._loss_scale.counter.assign(7)
+    checkpoint.save(first, train.Progress())
+    checkpoint.restore(second)
+    assert (float(second.optimizer.loss_scale), int(second.optimizer.dynamic_counter)) == (4.0, 7)
 
 
 def test_a_checkpoint_of_a_model_whose_code_changed_is_refused(splits: Splits, tmp_path: Path) -> None:
