@@ -94,6 +94,53 @@ def test_every_fault_at_once(tmp_path: Path) -> None:
             "r.toml [model]: no model 'x', use one of 'digit-cnn', 'keras-convnet', 'picture-cnn', 'mlp', "
             "python:FILE:FUNCTION",
         ),
+        (
+            {"model": {"name": "mpl"}},
+            "r.toml [model]: no model 'mpl' (did you mean 'mlp'?), use one of 'digit-cnn', 'keras-convnet', "
+            "'picture-cnn', 'mlp', python:FILE:FUNCTION",
+        ),
+        ({"model": {"name": 3}}, "r.toml [model]: name = 3: must be a valid string"),
+        ({"model": {"name": "python:own.py"}}, 'r.toml [model]: name = "python:own.py": must be python:FILE:FUNCTION'),
+        ({"model": {"name": "mlp", "hiden": [3]}}, "r.toml [model]: unknown key 'hiden' (did you mean 'hidden'?)"),
+        # A key of another model is no guess.
+        ({"model": {"name": "mlp", "chanels": [3]}}, "r.toml [model]: unknown key 'chanels'"),
+        ({"model": {"name": "mlp", "hidden": 3}}, "r.toml [model]: hidden = 3: must be a valid array"),
+        (
+            {"model": {"name": "picture-cnn", "channels": []}},
+            "r.toml [model]: channels = []: must have 1 items or more",
+        ),
+        (
+            {"model": {"name": "python:own.py:f", "options": {"two words": 1}}},
+            "r.toml [model]: options = {'two words': 1}: 'two words' is no name of an argument",
+        ),
+        (
+            {"model": {"name": "python:own.py:f", "options": {"a": [1]}}},
+            "r.toml [model]: options = {'a': [1]}: 'a' must be a text, a number, true or false",
+        ),
+        ({"data": {"source": "mnist", "size": [28]}}, "r.toml [data]: size = [28]: must have more items"),
+        (
+            {"data": {"source": "mnist", "size": [1, 2, 3]}},
+            "r.toml [data]: size = [1, 2, 3]: must have 2 items at most",
+        ),
+        (
+            {"data": {"source": "mnist", "classes": ["1", "1"]}},
+            'r.toml [data]: classes = ["1", "1"]: must be at least two different names',
+        ),
+        ({"data": {"source": "mnist", "classes": ["1", 7]}}, "r.toml [data]: classes = 7: must be a valid string"),
+        (
+            {"train": {"optimizer": "adamw"}},
+            "r.toml [train]: weight_decay = 0.0: without it adamw is adam: give it one, as in 0.01, or take adam",
+        ),
+        (
+            {"compress": {"qat": {"optimizer": "adamw", "weight_decay": 0}}},
+            "r.toml [compress.qat]: weight_decay = 0: without it adamw is adam: give it one, as in 0.01, or take adam",
+        ),
+        (
+            {"train": {"schedule": "one-cycle", "warmup_steps": 9}},
+            "r.toml [train]: warmup_steps = 9: one-cycle climbs by itself; leave it out",
+        ),
+        ({"train": {"loss": "mse"}}, 'r.toml [train]: loss = "mse": must be cross-entropy, mean-squared-error or '
+         "python:FILE:FUNCTION"),
         ({"model": {}}, "r.toml [model]: 'name' is missing"),
         ({"model": "digit-cnn"}, "r.toml: 'model' is a table, as in [model]"),
         ({"train": 3}, "r.toml: 'train' is a table, as in [train]"),
@@ -106,6 +153,92 @@ def test_every_fault_at_once(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_faults_of_form(tables: dict[str, Any], problem: str) -> None:
     assert problem_of(**tables) == problem
+
+
+@pytest.mark.parametrize("value", [1, 5000, 0.1, 0.999, 1e-9])
+def test_a_count_or_a_share(value: float) -> None:
+    assert parsed(data={"source": "mnist", "validation": value, "test": value}).data.test == value
+
+
+@pytest.mark.parametrize(
+    "value", [0, -1, 0.0, 1.0, 1.5, -0.1, float("nan"), float("inf"), True, "0.1", [1], {}]
+)
+def test_neither_a_count_nor_a_share(value: Any) -> None:
+    (problem,) = problem_of(data={"source": "mnist", "test": value}).splitlines()
+    assert problem.startswith("r.toml [data]: test = ")
+    assert problem.endswith(": must be a count (1, 5000) or a share between 0 and 1 (0.1)")
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("fashion_mnist", "(did you mean 'fashion-mnist'?)"),
+        ("imags:pets", "(did you mean 'images'?)"),
+        ("digits5k", "(did you mean 'digits-5k'?)"),
+        ("nothing like it", "python:FILE:FUNCTION"),
+        ("mnist:x", "(did you mean 'mnist'?)"),
+        ("", "python:FILE:FUNCTION"),
+        ("images", "must say where, as in images:DIR"),
+        ("csv:", "must say where, as in csv:FILE"),
+        ("python:own.py", "must be python:FILE:FUNCTION"),
+        ("python:own.py:two words", "must be python:FILE:FUNCTION"),
+        ("python::load", "must be python:FILE:FUNCTION"),
+    ],
+)
+def test_sources_that_are_none(source: str, said: str) -> None:
+    (problem,) = problem_of(data={"source": source}).splitlines()
+    assert problem.startswith(f'r.toml [data]: source = "{source}": must ')
+    assert problem.endswith(said)
+
+
+def test_paths_are_from_the_recipes_folder(
+    tmp_path: Path, users_state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir("/")
+    text = """
+        [data]
+        source = "images:pets/../cats"
+        augment = { function = "python:./own.py:rain" }
+        [model]
+        name = "python:~/models/own.py:build"
+        options = { table = "csv:sizes.csv", note = "http:x", other = "images:" }
+        [train]
+        loss = "python:/abs/own.py:loss"
+        [compress.qat]
+        loss = "python:own.py:loss"
+        """
+    spec = load_text(tmp_path, text)
+    assert spec.data.source == f"images:{tmp_path}/cats"
+    assert spec.data.augment.function == f"python:{tmp_path}/own.py:rain"
+    assert spec.model.name == f"python:{users_state}/models/own.py:build"
+    assert isinstance(spec.model, recipe.PythonModel)
+    assert spec.model.options == {"table": f"csv:{tmp_path}/sizes.csv", "note": "http:x", "other": "images:"}
+    assert spec.train.loss == "python:/abs/own.py:loss"
+    assert spec.compress.qat is not None
+    assert spec.compress.qat.loss == f"python:{tmp_path}/own.py:loss"
+    # What a run holds is the same wherever it is read.
+    text = recipe.to_toml(spec)
+    (tmp_path / "elsewhere").mkdir()
+    assert load_text(tmp_path / "elsewhere", text) == spec
+
+
+def test_paths_of_set_are_from_where_the_user_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    path = tmp_path / "r.toml"
+    path.write_text('[data]\nsource = "npz:theirs.npz"\n[model]\nname = "digit-cnn"\n')
+    assert recipe.load(str(path)).data.source == f"npz:{tmp_path}/theirs.npz"
+    for text, source in (
+        ("npz:mine.npz", f"npz:{tmp_path}/here/mine.npz"),
+        ("npz:../mine.npz", f"npz:{tmp_path}/mine.npz"),
+        ("python:own.py:load", f"python:{tmp_path}/here/own.py:load"),
+        ("mnist", "mnist"),
+    ):
+        settings = [f"data.source={text}"]
+        assert recipe.load(str(path), settings).data.source == source
+        assert recipe.with_settings(parsed(), settings).data.source == source
+    settings = ["data={source='csv:list.csv'}"]
+    assert recipe.load(str(path), settings).data.source == f"csv:{tmp_path}/here/list.csv"
 
 
 def test_an_empty_file_lacks_two_tables(tmp_path: Path) -> None:
@@ -245,49 +378,110 @@ FIT = {
     "epochs": st.integers(1, 10_000),
     "learning_rate": floats(0, 10),
     "batch_size": st.integers(1, 65_536),
-    "schedule": st.sampled_from(["constant", "cosine"]),
+    "optimizer": st.sampled_from(["sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop"]),
+    "momentum": floats(0, 1),
+    "weight_decay": floats(0, 1),
+    "schedule": st.sampled_from(["constant", "step", "cosine", "one-cycle"]),
     "warmup_steps": st.integers(0, 1 << 40),
+    "step_epochs": st.integers(1, 1 << 40),
+    "step_factor": floats(0, 1),
+    "loss": st.sampled_from(["cross-entropy", "mean-squared-error", "python:/a b/own.py:loss"]),
     "label_smoothing": floats(0, 1),
+    "ema": floats(0, 1),
+    "clip_norm": floats(0, 1e6),
+    "patience": st.integers(0, 1 << 40),
     "keep": st.sampled_from(["best", "last"]),
+}
+
+
+def fits(**more: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """Any phase of descent, but for the two pairs of keys that do not go together."""
+
+    def mended(tables: dict[str, Any]) -> dict[str, Any]:
+        if tables.get("optimizer") == "adamw":
+            tables = {"weight_decay": 0.01, **tables}
+        if tables.get("schedule") == "one-cycle":
+            tables = {**tables, "warmup_steps": 0}
+        return tables
+
+    return st.fixed_dictionaries({}, optional={**FIT, **more}).map(mended)
+
+
+TEXTS = st.text(min_size=1, max_size=20)
+SHARES = st.integers(1, 1 << 40) | floats(0, 1)
+SOURCES = st.sampled_from(["digits-5k", "mnist", "fashion-mnist", "python:/own.py:load"]) | st.builds(
+    "{}:/{}".format, st.sampled_from(["idx", "npz", "images", "csv"]), TEXTS
+)
+AUGMENTS = {
+    "shift_px": floats(0, 1000), "rotate_deg": floats(0, 180), "zoom": floats(0, 1), "shear": floats(0, 1),
+    "elastic_px": floats(0, 100), "elastic_scale_px": floats(2, 1000), "stroke_px": floats(0, 4),
+    "blur_px": floats(0, 10), "noise": floats(0, 1), "cutout_px": st.integers(0, 1000), "mixup": floats(0, 10),
+    "flip": st.booleans(),
+    "brightness": floats(0, 1), "contrast": floats(0, 1), "fill": st.sampled_from(["black", "edge"]),
+    "function": st.just("python:/own.py:rain"),
+}  # fmt: skip
+DATA = {
+    "validation": SHARES, "test": SHARES, "classes": st.lists(st.text(max_size=9), min_size=2, max_size=4, unique=True),
+    "size": st.lists(st.integers(1, 4096), min_size=2, max_size=2), "colour": st.sampled_from(["grey", "rgb"]),
+    "fit": st.sampled_from(["pad", "crop", "stretch"]), "framing": st.sampled_from(["ink", "whole"]),
+    "skip_broken": st.booleans(), "embedded": st.sampled_from(["leave-out", "validate"]),
+    "augment": st.fixed_dictionaries({}, optional=AUGMENTS),
+}  # fmt: skip
+CHANNELS = st.integers(1, 512)
+OPTIONS = st.dictionaries(
+    st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,9}", fullmatch=True),
+    st.text(max_size=20) | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.booleans(),
+    max_size=4,
+)
+MODELS = {
+    "digit-cnn": st.integers(1, 5).flatmap(
+        lambda stages: st.fixed_dictionaries(
+            {
+                "channels": st.lists(CHANNELS, min_size=stages, max_size=stages),
+                "blocks": st.lists(st.integers(0, 16), min_size=stages, max_size=stages),
+            }
+        )
+    )
+    | st.fixed_dictionaries({}, optional={"channels": st.lists(CHANNELS, min_size=3, max_size=3)}),
+    "keras-convnet": st.fixed_dictionaries({}, optional={"dropout": floats(0, 1)}),
+    "picture-cnn": st.fixed_dictionaries(
+        {},
+        optional={
+            "channels": st.lists(CHANNELS, min_size=1, max_size=8),
+            "blocks": st.integers(0, 16),
+            "dropout": floats(0, 1),
+        },
+    ),
+    "mlp": st.fixed_dictionaries(
+        {},
+        optional={
+            "hidden": st.lists(st.integers(1, 65_536), max_size=4),
+            "activation": st.sampled_from(["relu", "tanh", "sigmoid"]),
+            "dropout": floats(0, 1),
+            "head": st.sampled_from(["softmax", "sigmoid"]),
+        },
+    ),
+    "python:/a b/own.py:build": st.fixed_dictionaries({}, optional={"options": OPTIONS}),
 }
 RECIPES = st.fixed_dictionaries(
     {
-        "data": st.fixed_dictionaries(
-            {"source": st.sampled_from(["digits-5k", "mnist"])},
-            optional={
-                "validation": st.integers(10, 1 << 40),
-                "augment": st.fixed_dictionaries({}, optional={"shift_px": floats(0, 14), "zoom": floats(0, 1)}),
-            },
-        ),
-        "model": st.one_of(
-            st.fixed_dictionaries(
-                {"name": st.just("digit-cnn")},
-                optional={"channels": st.lists(st.integers(1, 512), min_size=3, max_size=3)},
-            ),
-            st.integers(1, 5).flatmap(
-                lambda stages: st.fixed_dictionaries(
-                    {
-                        "name": st.just("digit-cnn"),
-                        "channels": st.lists(st.integers(1, 512), min_size=stages, max_size=stages),
-                        "blocks": st.lists(st.integers(0, 16), min_size=stages, max_size=stages),
-                    }
-                )
-            ),
-            st.fixed_dictionaries({"name": st.just("keras-convnet")}, optional={"dropout": floats(0, 1)}),
-        ),
+        "data": st.fixed_dictionaries({"source": SOURCES}, optional=DATA),
+        "model": st.one_of([keys.map({"name": name}.__or__) for name, keys in MODELS.items()]),
     },
     optional={
-        "train": st.fixed_dictionaries({}, optional={**FIT, "seed": st.integers(0, 2**31 - 1)}),
-        "compress": st.fixed_dictionaries(
-            {},
-            optional={
-                "prune": st.fixed_dictionaries({}, optional={**FIT, "sparsity": floats(0, 1)}),
-                "qat": st.fixed_dictionaries({}, optional=FIT),
-            },
-        ),
+        "train": fits(seed=st.integers(0, 2**31 - 1), precision=st.sampled_from(["float32", "mixed"])),
+        "compress": st.fixed_dictionaries({}, optional={"prune": fits(sparsity=floats(0, 1)), "qat": fits()}),
         "convert": st.fixed_dictionaries({}, optional={"io": st.sampled_from(["int8", "uint8", "float32"])}),
     },
-)  # fmt: skip
+)
+
+
+def test_the_strategies_know_every_key() -> None:
+    """So that no key is added to a recipe without being written and read back."""
+    assert set(AUGMENTS) == set(recipe.Augment.model_fields)
+    assert {"source", *DATA} == set(recipe.Data.model_fields)
+    assert set(FIT) == set(recipe.Fit.model_fields)
+    assert [name.partition(":")[0] for name in MODELS] == list(recipe._MODELS)
 
 
 @given(tables=RECIPES)
