@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import resource
 import statistics
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 
 from edgebig import artifact, cli, runs
+from edgebig.errors import EdgebigError
 
 pytestmark = pytest.mark.tf
 ROOT = Path(__file__).resolve().parent.parent
@@ -178,6 +180,21 @@ def _check_event_files(run: runs.Run) -> None:
         for name in names:
             assert found[name, int(row["epoch"])] == pytest.approx(float(row[name]), rel=1e-6)
     assert len(found) == len(names) * 2
+
+
+def test_event_files_that_cannot_be_written_are_one_message(tmp_path: Path) -> None:
+    from edgebig import train
+
+    writer = train._TensorBoard(tmp_path / "tensorboard")
+    writer.on_epoch_end(0, {"loss": 1.0})
+    kept = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, kept[1]))
+    try:
+        with pytest.raises(EdgebigError, match=r"tensorboard: cannot be written \(.*too large") as caught:
+            writer.on_epoch_end(1, {"loss": 1.0, "val_loss": 1.0})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, kept)
+    assert "--resume" in caught.value.hint
 
 
 def test_a_training_that_diverges_is_one_message(edgebig: Callable[..., Done], project: Path) -> None:
