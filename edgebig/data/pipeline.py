@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from edgebig.data.augment import augmenter
+from edgebig.data.augment import augmenter, unit
 from edgebig.data.examples import Examples, Pictures
 from edgebig.keras import tf
 from edgebig.recipe import Augment
+
+# Of pictures as floats, made before they are asked for, and evaluated at once.
+_AHEAD_BYTES = 1 << 26
+_AHEAD_BATCHES = 8
+_EVALUATED_AT_ONCE = 512
 
 
 def steps_per_epoch(examples: Examples, batch_size: int) -> int:
@@ -30,56 +36,74 @@ def training_batches(
 ) -> Any:
     """A tf.data.Dataset of (float32 (B, H, W, C) in [0, 1], one-hot float32 (B, classes)) from `first_epoch` on.
 
-    Epoch e is the same whether or not the training was interrupted before it.
+    Epoch e is the same whether or not the training was interrupted before it. Raises EdgebigError where the user's own
+    augmentation does not do.
     """
-    read, labels = _reader(examples), tf.constant(examples.labels)
+    read = _reader(examples, classes)
     change = augmenter(augment, examples.shape)
+    steps = steps_per_epoch(examples, batch_size)
     batch_size = min(batch_size, len(examples))
 
-    def epoch_order(epoch: Any) -> Any:
+    def epoch_steps(epoch: Any) -> Any:
         order = tf.random.experimental.stateless_shuffle(
             tf.range(len(examples)), seed=tf.stack([tf.cast(seed, tf.int64), epoch])
         )
-        batches = tf.data.Dataset.from_tensor_slices(order).batch(batch_size, drop_remainder=True)
-        return batches.enumerate().map(lambda step, chosen: (epoch, step, chosen))
+        # A batch of indices is an element: making one of each example costs more than reading the pictures.
+        chosen = tf.reshape(order[: steps * batch_size], [steps, batch_size])
+        return tf.data.Dataset.from_tensor_slices(
+            (tf.fill([steps], epoch), tf.range(steps, dtype=tf.int64), chosen)
+        )
 
     def load(epoch: Any, step: Any, chosen: Any) -> Any:
         draw_seed = tf.stack([tf.cast(seed, tf.int64) + (epoch + 1) * 2**31, step])
-        return change(_unit(read(chosen)), tf.one_hot(tf.gather(labels, chosen), classes), draw_seed)
+        return change(*read(chosen), draw_seed)
 
     return (
         tf.data.Dataset.range(first_epoch, epochs)
-        .flat_map(epoch_order)
+        .flat_map(epoch_steps)
         .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .prefetch(8)
+        .prefetch(max(1, min(_AHEAD_BATCHES, _in_memory(examples) // batch_size)))
     )
 
 
-def evaluation_batches(examples: Examples, classes: int, batch_size: int = 512) -> Any:
+def evaluation_batches(examples: Examples, classes: int) -> Any:
     """A tf.data.Dataset of (float32 (B, H, W, C) in [0, 1], one-hot float32 (B, classes)), in order, all of them."""
-    read, labels = _reader(examples), tf.constant(examples.labels)
+    read, total = _reader(examples, classes), len(examples)
+    batch_size = max(1, min(_EVALUATED_AT_ONCE, _in_memory(examples)))
 
-    def load(chosen: Any) -> Any:
-        return _unit(read(chosen)), tf.one_hot(tf.gather(labels, chosen), classes)
+    def load(first: Any) -> Any:
+        images, labels = read(tf.range(first, tf.minimum(first + batch_size, total)))
+        return unit(images), labels
 
-    return tf.data.Dataset.range(len(examples)).batch(batch_size).map(load).prefetch(1)
-
-
-def _unit(images_u8: Any) -> Any:
-    return tf.cast(images_u8, tf.float32) / 255.0
+    return tf.data.Dataset.range(0, total, batch_size).map(load).prefetch(1)
 
 
-def _reader(examples: Examples) -> Any:
-    """A function of indices (B,) that gives uint8 (B, H, W, C): by TensorFlow alone where all is in memory."""
+def _in_memory(examples: Examples) -> int:
+    """How many pictures may be in memory as floats."""
+    return _AHEAD_BYTES // (4 * int(np.prod(examples.shape)))
+
+
+def _reader(examples: Examples, classes: int) -> Callable[[Any], tuple[Any, Any]]:
+    """A function of indices (B,) that gives uint8 (B, H, W, C) and one-hot float32 (B, classes).
+
+    It is TensorFlow alone where all pictures are in memory.
+    """
     images = examples.images
-    if not isinstance(images, Pictures):
-        constant = tf.constant(images)
-        return lambda chosen: tf.gather(constant, chosen)
+    with tf.device("CPU"):
+        labels = tf.constant(examples.labels)
+        in_memory = None if isinstance(images, Pictures) else tf.constant(images)
 
-    def read(chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+    def from_file(chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
         return images[chosen]
 
-    def from_file(chosen: Any) -> Any:
-        return tf.ensure_shape(tf.numpy_function(read, [chosen], tf.uint8), [None, *examples.shape])
+    def read(chosen: Any) -> tuple[Any, Any]:
+        if in_memory is not None:
+            found = tf.gather(in_memory, chosen)
+        else:
+            found = tf.ensure_shape(
+                tf.numpy_function(from_file, [chosen], tf.uint8, stateful=False),
+                [*chosen.shape, *examples.shape],
+            )
+        return found, tf.one_hot(tf.gather(labels, chosen), classes)
 
-    return from_file
+    return read
