@@ -12,6 +12,7 @@ import termios
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -225,7 +226,7 @@ def test_a_bar_leaves_the_screen(terminal: Terminal, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("gone", ["stdout", "stderr"])
 def test_a_pipe_on_one_side_is_no_terminal(
-    gone: str, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+    gone: str, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     terminal.take_over(monkeypatch)
     with (tmp_path / "log").open("w") as log:
@@ -235,3 +236,42 @@ def test_a_pipe_on_one_side_is_no_terminal(
         with progress.watch("train", 10) as watcher:
             watcher.row(figures(1))
     assert "\x1b" not in terminal.received.decode() + (tmp_path / "log").read_text()
+
+
+@pytest.mark.tf
+def test_a_training_that_is_watched(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from edgebig import models, train
+    from edgebig.data import source
+    from edgebig.data.examples import Splits
+    from edgebig.recipe import Augment, Data, Mlp, Train
+
+    whole = source.load(Data(source="digits-5k"))
+    few = Splits("digits-5k", whole.classes, whole.train[::10], whole.validation[::5], whole.test[::10])
+
+    def fit(epochs_done: int) -> None:
+        def stop(epoch: int, _logs: Any) -> None:
+            if epoch == epochs_done:
+                raise KeyboardInterrupt
+
+        from edgebig.keras import keras
+
+        model = models.build(Mlp(name="mlp", hidden=()), (28, 28, 1), 10)
+        with contextlib.suppress(KeyboardInterrupt):
+            train.fit(
+                model, few, Train(epochs=4, batch_size=64), augment=Augment(), seed=0, what="train", resume=True,
+                checkpoint=train.Checkpoint(tmp_path / "checkpoint.npz", "r"),
+                callbacks=[keras.callbacks.LambdaCallback(on_epoch_begin=stop)],
+            )  # fmt: skip
+
+    terminal.take_over(monkeypatch)
+    fit(epochs_done=2)
+    assert rows_shown(terminal.screen()) == [1, 2]
+    terminal.received = b""
+    fit(epochs_done=4)
+    lines = terminal.screen()
+    assert lines[0] == "train: goes on after epoch 2 of 4"
+    assert rows_shown(lines) == [1, 2, 3, 4]
+    assert sum(line.endswith("best") for line in lines) == 1
+    assert max(map(len, lines)) <= COLUMNS

@@ -289,9 +289,13 @@ def test_the_moving_average_is_what_is_validated_and_kept(splits: Splits) -> Non
 def test_patience_stops_and_never_runs_past(splits: Splits, keep: str) -> None:
     from edgebig.keras import keras
 
+    spoilt: list[Any] = []
+
     def spoil(epoch: int, _logs: Any) -> None:
         if epoch >= 2:
-            spoiler.model.layers[-1].kernel.assign(-spoiler.model.layers[-1].kernel)
+            kernel = spoiler.model.layers[-1].kernel
+            spoilt.append(-kernel.numpy())
+            kernel.assign(spoilt[0])
 
     begun: list[int] = []
     spoiler = keras.callbacks.LambdaCallback(on_epoch_begin=spoil)

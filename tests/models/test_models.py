@@ -30,14 +30,22 @@ def build(spec: Model, shape: tuple[int, int, int] = (28, 28, 1), classes: int =
 
 
 def test_digit_cnn_has_the_parameters_its_channels_and_blocks_say() -> None:
-    assert build(DigitCnn(name="digit-cnn")).count_params() == 28_282
+    for spec in (
+        DigitCnn(name="digit-cnn"),
+        *(
+            DigitCnn(name="digit-cnn", channels=channels, blocks=blocks)
+            for channels, blocks in (((5,), (2,)), ((3, 5), (0, 0)), ((3, 5), (1, 2)), ((3, 5, 2), (2, 0, 1)))
+        ),
+    ):
+        weights, before, side = 0, 1, 28
+        for stage, (channels, blocks) in enumerate(zip(spec.channels, spec.blocks, strict=True)):
+            weights += (9 if stage else 25) * before * channels + blocks * 9 * channels**2
+            weights += (1 + blocks) * 4 * channels
+            before, side = channels, (side + 1) // 2
+        head = (side**2 + 4) * before + (before + 1) * 10
+        assert build(spec).count_params() == weights + head
+    # What the first measurements were made with.
     assert build(DigitCnn(name="digit-cnn", channels=(16, 40), blocks=(1, 1))).count_params() == 25_842
-    a, b = 3, 5
-    for first, second in ((0, 0), (1, 1), (2, 3)):
-        kernels = 25 * a + first * 9 * a * a + 9 * a * b + second * 9 * b * b + 49 * b
-        norms = 4 * ((1 + first) * a + (2 + second) * b)
-        small = build(DigitCnn(name="digit-cnn", channels=(a, b), blocks=(first, second)))
-        assert small.count_params() == kernels + norms + (b + 1) * 10
 
 
 def test_keras_convnet_is_the_one_in_the_keras_documentation() -> None:
