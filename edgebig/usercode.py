@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import re
@@ -63,7 +64,8 @@ def _run(path: Path) -> Any:
     folder = str(path.parent)
     sys.path.insert(0, folder)
     try:
-        spec.loader.exec_module(module)
+        with contextlib.redirect_stdout(sys.stderr):  # stdout is for results.
+            spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # The user's code may raise anything; it is told as theirs.
         del sys.modules[name]
         raise fault(error, path, "does not load") from error

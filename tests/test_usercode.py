@@ -35,8 +35,8 @@ def test_a_function_is_run_once_and_announced(tmp_path: Path, capfd: pytest.Capt
     assert usercode.load(f"python:{path}:twice")(4) == 8
     assert usercode.load(f"python:{path}:thrice")(4) == 12
     said = capfd.readouterr()
-    assert said.out == "it runs\n"
-    assert said.err == f"runs your code: {path} (sha256 {files.sha256_file(path)[:12]})\n"
+    assert said.out == ""  # which is for results
+    assert said.err == f"runs your code: {path} (sha256 {files.sha256_file(path)[:12]})\nit runs\n"
 
 
 def test_two_files_of_one_name_are_two(tmp_path: Path) -> None:

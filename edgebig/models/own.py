@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from typing import Any
 
 import numpy as np
@@ -23,7 +25,8 @@ def build(spec: PythonModel, input_shape: tuple[int, int, int], classes: int) ->
     function = usercode.load(spec.name)
     path, name = usercode.split(spec.name)
     try:
-        model = function(input_shape, classes, **spec.options)
+        with contextlib.redirect_stdout(sys.stderr):  # model.summary() is no result of a command.
+            model = function(input_shape, classes, **spec.options)
         if isinstance(model, keras.Sequential) and not model.built:
             model.build((None, *input_shape))
     except Exception as error:  # The user's code may raise anything; it is told as theirs.

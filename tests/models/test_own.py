@@ -57,6 +57,15 @@ def test_options_are_handed_to_the_function(tmp_path: Path) -> None:
     assert model.output_shape == (None, 3)
 
 
+def test_a_summary_does_not_go_among_the_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    body = SEQUENTIAL.replace("return", "model =").replace("units", "4")
+    assert build(tmp_path, f"{body}\nmodel.summary()\nprint('built')\nreturn model").layers[1].units == 4
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "Total params" in printed.err
+    assert "built" in printed.err
+
+
 @pytest.mark.parametrize("body", [WITHOUT_INPUT, FUNCTIONAL])
 def test_forms_of_a_model(tmp_path: Path, body: str) -> None:
     model = build(tmp_path, body)
