@@ -9,7 +9,9 @@ import pytest
 from edgebig import lookup
 from edgebig.errors import EdgebigError
 
-SHIPPED = ["digits", "digits-quick", "keras-convnet"]
+SHIPPED = [
+    "article-logistic", "article-mlp", "digits", "digits-quick", "digits-small", "fashion", "keras-convnet",
+]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
