@@ -208,4 +208,4 @@ def test_ctrl_c_leaves_the_run_as_it_was(a_copy: Callable[[], Any], tmp_path: Pa
     assert "Traceback" not in err
     assert len(err.splitlines()) <= 1
     assert everything_in(copied.run.folder) == before
-    assert json.loads(before["metrics.json"])["epochs"] == 4
+    assert json.loads(before["metrics.json"])["epochs"] == 12
