@@ -69,7 +69,9 @@ ROOMS: dict[str, set[str]] = {
     "convert": {"keras", "flatbuffer", "metadata", "artifact", "data.examples", "stats", "check.tflite"},
     "check.keras": {"keras", "check.tflite"},
     "objective": {"keras", "usercode"},
-    "train": {"keras", "objective", "data.examples", "data.pipeline", "models", "usercode", "artifact", "runs", "convert"},
+    "train": {
+        "keras", "objective", "data.examples", "data.pipeline", "models", "usercode", "artifact", "runs", "convert",
+    },
     "compress": {
         "train", "models", "keras", "data.examples", "data.pipeline", "convert", "check.tflite", "check.keras",
         "artifact", "runs", "stats",
