@@ -1,24 +1,18 @@
-"""A recipe -> a run folder: gradient descent, checkpoints, the best epoch on validation."""
+"""A recipe -> a run folder: gradient descent, and the best epoch on validation."""
 
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
-import json
-import struct
 import time
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edgebig import convert, files, models, objective, recipe, runs, usercode
 from edgebig.artifact import Artifact
+from edgebig.checkpoint import Checkpoint, Progress, rank
 from edgebig.data import pipeline
 from edgebig.data.examples import Splits
 from edgebig.errors import EdgebigError
@@ -26,38 +20,11 @@ from edgebig.keras import gpus, keras, tf
 from edgebig.models import head
 from edgebig.progress import Watch, say, watch
 from edgebig.recipe import Augment, Fit, Recipe
+from edgebig.tensorboard import EventFiles
 
-_ZIP_FAULTS = (zipfile.BadZipFile, zlib.error, struct.error)
-_CHECKPOINT_SCHEMA = 1
 # A loop of steps costs a second trace, about 1 s of CPU, and saves some 2 ms of Python a step.
 _STEPS_WORTH_A_LOOP = 500
 _STEPS_IN_A_LOOP = 16
-
-
-@dataclass
-class Progress:
-    """How far a phase has come: all that a checkpoint holds besides the optimizer's state."""
-
-    epoch: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
-    best_epoch: int = -1
-    best_weights: list[Any] = field(default_factory=list)
-
-    def ended(self, spec: Fit, first_eligible_epoch: int = 0) -> bool:
-        """Whether all epochs are done, or so many of them without a better one that `spec` stops."""
-        # `best_epoch` is the kept one, which may be the last.
-        ranks = [_rank(row) for row in self.history[first_eligible_epoch:]]
-        waited = len(ranks) - 1 - ranks.index(max(ranks)) if ranks else 0
-        return self.epoch >= spec.epochs or 0 < spec.patience <= waited
-
-    def facts(self) -> dict[str, float]:
-        """What a record says of a phase: epochs, the best one (from 1), and its accuracy on validation."""
-        best = self.history[self.best_epoch]
-        return {
-            "epochs": self.epoch,
-            "best_epoch": self.best_epoch + 1,
-            "validation_accuracy": best["val_accuracy"],
-        }
 
 
 def train(
@@ -80,7 +47,7 @@ def train(
         what="train",
         checkpoint=Checkpoint(run.checkpoint_path, _recipe_sha256(spec)),
         resume=resume,
-        callbacks=[_TensorBoard(run.folder / "tensorboard")] if tensorboard else [],
+        callbacks=[EventFiles(run.folder / "tensorboard")] if tensorboard else [],
     )
     if spec.train.precision == "mixed":
         trained, model = model, build(spec, splits)
@@ -161,74 +128,6 @@ def load_model(run: runs.Run) -> Any:
 
 def _recipe_sha256(spec: Recipe) -> str:
     return files.sha256_bytes(recipe.to_toml(spec).encode())
-
-
-class Checkpoint:
-    """One file with everything a training needs to go on, replaced whole after every epoch."""
-
-    def __init__(self, path: Path, recipe_sha256: str) -> None:
-        self.path = path
-        self.recipe_sha256 = recipe_sha256
-
-    def save(self, model: Any, progress: Progress) -> None:
-        about = {
-            "schema": _CHECKPOINT_SCHEMA,
-            "recipe_sha256": self.recipe_sha256,
-            "epoch": progress.epoch,
-            "history": progress.history,
-            "best_epoch": progress.best_epoch,
-        }
-        arrays = {f"weight_{i}": value for i, value in enumerate(model.get_weights())}
-        arrays |= {f"optimizer_{i}": value.numpy() for i, value in enumerate(_state(model.optimizer))}
-        arrays |= {f"best_{i}": value for i, value in enumerate(progress.best_weights)}
-        with files.replacing(self.path) as temporary:
-            np.savez(temporary, about=np.array(json.dumps(about)), **arrays)
-
-    def write_history(self, progress: Progress) -> None:
-        files.write_text(self.path.parent / "history.csv", _history_csv(progress.history))
-
-    def restore(self, model: Any) -> Progress:
-        """Puts the weights and the optimizer's state back. A fresh start where there is no checkpoint yet."""
-        if not self.path.is_file():
-            return Progress()
-        try:
-            with np.load(self.path, allow_pickle=False) as stored:
-                arrays = dict(stored)
-            about = json.loads(str(arrays["about"]))
-            weights, state, best = (_numbered(arrays, part) for part in ("weight", "optimizer", "best"))
-            if len(weights) + len(state) + len(best) + 1 != len(arrays):
-                raise ValueError("an array has another name")
-        except (OSError, ValueError, EOFError, KeyError, NotImplementedError, *_ZIP_FAULTS) as error:
-            raise EdgebigError(
-                f"{self.path}: a damaged checkpoint ({error})", "delete it to start over"
-            ) from error
-        if about.get("schema") != _CHECKPOINT_SCHEMA or about["recipe_sha256"] != self.recipe_sha256:
-            raise EdgebigError(
-                f"{self.path}: a checkpoint of another recipe or edgebig",
-                "undo the change to recipe.toml, or delete the checkpoint to start over",
-            )
-        held = _state(model.optimizer)
-        shapes = [value.shape for value in (*model.get_weights(), *held)]
-        if [value.shape for value in (*weights, *state)] != shapes:
-            # The recipe is the same: it is the user's code that changed.
-            raise EdgebigError(
-                f"{self.path}: a checkpoint of another model",
-                "undo the change to the model's code, or delete the checkpoint to start over",
-            )
-        model.set_weights(weights)
-        for variable, value in zip(held, state, strict=True):
-            variable.assign(value)
-        return Progress(about["epoch"], about["history"], about["best_epoch"], best)
-
-
-def _state(optimizer: Any) -> list[Any]:
-    """The variables that a step changes besides the weights; the scale of a mixed-precision loss is one."""
-    scale = getattr(optimizer, "_loss_scale", None)
-    return [*optimizer.variables, *([scale.current_loss_scale, scale.counter] if scale else [])]
-
-
-def _numbered(arrays: dict[str, Any], prefix: str) -> list[Any]:
-    return [arrays[f"{prefix}_{i}"] for i in range(sum(name.startswith(f"{prefix}_") for name in arrays))]
 
 
 def fit(
@@ -378,7 +277,7 @@ class _Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no t
         progress.epoch = epoch + 1
         if self.spec.keep == "last" or (
             epoch >= self.first_eligible_epoch
-            and (progress.best_epoch < 0 or _rank(row) > _rank(progress.history[progress.best_epoch]))
+            and (progress.best_epoch < 0 or rank(row) > rank(progress.history[progress.best_epoch]))
         ):
             progress.best_epoch = epoch
             progress.best_weights = self.evaluated
@@ -398,35 +297,6 @@ class _Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no t
         return EdgebigError(f"{self.what}: {problem}; the learning rate is {self.spec.learning_rate:g}", hint)
 
 
-class _TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types.
-    """The history as event files. Keras's own callback needs the package tensorboard to write, not only to look."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__()
-        self.folder = folder
-        self.writer = tf.summary.create_file_writer(str(folder))
-        self.metadata = tf.compat.v1.SummaryMetadata(
-            plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars")
-        )
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
-        try:
-            with self.writer.as_default():
-                for name, value in logs.items():
-                    value = tf.constant(value, tf.float32)
-                    tf.summary.write(name, value, step=epoch + 1, metadata=self.metadata)
-            self.writer.flush()
-        except tf.errors.OpError as error:  # A full disk, by TensorFlow's own way to write.
-            raise EdgebigError(
-                f"{self.folder}: cannot be written ({error.message.splitlines()[0]})",
-                "free some space and go on with --resume, or without --tensorboard",
-            ) from error
-
-
-def _rank(row: dict[str, float]) -> tuple[float, float]:
-    return row["val_accuracy"], -row["val_loss"]
-
-
 def shown(row: dict[str, float], epochs: int) -> dict[str, str]:
     """A row of the history, for the person who waits."""
     return {
@@ -438,11 +308,3 @@ def shown(row: dict[str, float], epochs: int) -> dict[str, str]:
         "rate": f"{row['learning_rate']:.2g}",
         "seconds": f"{row['seconds']:.1f}",
     }
-
-
-def _history_csv(history: list[dict[str, float]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    return text.getvalue()

@@ -68,9 +68,12 @@ ROOMS: dict[str, set[str]] = {
     "check.tflite": {"data.examples", "stats"},
     "convert": {"keras", "flatbuffer", "metadata", "artifact", "data.examples", "stats", "check.tflite"},
     "check.keras": {"keras", "check.tflite"},
+    "checkpoint": set(),
+    "tensorboard": {"keras"},
     "objective": {"keras", "usercode"},
     "train": {
-        "keras", "objective", "data.examples", "data.pipeline", "models", "usercode", "artifact", "runs", "convert",
+        "keras", "objective", "checkpoint", "tensorboard", "data.examples", "data.pipeline", "models", "usercode",
+        "artifact", "runs", "convert",
     },
     "compress": {
         "train", "models", "keras", "data.examples", "data.pipeline", "convert", "check.tflite", "check.keras",
@@ -105,6 +108,7 @@ MAY_IMPORT_KERAS_ROOM = {
     "data.pipeline",
     "models",
     "objective",
+    "tensorboard",
     "train",
     "compress",
     "convert",

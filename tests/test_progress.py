@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from edgebig import progress
+from edgebig.checkpoint import Checkpoint
 
 ROWS, COLUMNS = 40, 80
 CONTROL = re.compile(r"\x1b\[(\??\d*(?:;\d+)*)([A-Za-z])")
@@ -261,7 +262,7 @@ def test_a_training_that_is_watched(
         with contextlib.suppress(KeyboardInterrupt):
             train.fit(
                 model, few, Train(epochs=4, batch_size=64), augment=Augment(), seed=0, what="train", resume=True,
-                checkpoint=train.Checkpoint(tmp_path / "checkpoint.npz", "r"),
+                checkpoint=Checkpoint(tmp_path / "checkpoint.npz", "r"),
                 callbacks=[keras.callbacks.LambdaCallback(on_epoch_begin=stop)],
             )  # fmt: skip
 

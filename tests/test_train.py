@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 
 from edgebig import recipe, runs
+from edgebig.checkpoint import Checkpoint
 from edgebig.data import source
 from edgebig.data.examples import Splits
 from edgebig.errors import EdgebigError
@@ -324,7 +325,6 @@ def test_patience_does_not_wait_before_the_first_eligible_epoch(splits: Splits) 
 def test_a_loss_that_is_no_number_names_epoch_and_step_and_keeps_the_last_good_checkpoint(
     splits: Splits, tmp_path: Path
 ) -> None:
-    from edgebig import train
     from edgebig.keras import keras
 
     def poison(epoch: int, _logs: Any) -> None:
@@ -332,7 +332,7 @@ def test_a_loss_that_is_no_number_names_epoch_and_step_and_keeps_the_last_good_c
             watch.model.layers[1].kernel.assign(watch.model.layers[1].kernel * np.nan)
 
     watch = keras.callbacks.LambdaCallback(on_epoch_begin=poison)
-    checkpoint = train.Checkpoint(tmp_path / "checkpoint.npz", "r")
+    checkpoint = Checkpoint(tmp_path / "checkpoint.npz", "r")
     with pytest.raises(EdgebigError) as caught:
         fit(splits, Train(epochs=5, learning_rate=0.01), checkpoint=checkpoint, callbacks=[watch])
     assert caught.value.problem == "train: the loss is nan in epoch 3, by step 1; the learning rate is 0.01"
@@ -359,7 +359,7 @@ def test_a_rate_that_is_too_high(splits: Splits) -> None:
 
 
 def test_an_own_loss_that_becomes_no_number_at_a_step(splits: Splits, tmp_path: Path) -> None:
-    from edgebig import train, usercode
+    from edgebig import usercode
     from edgebig.keras import keras
 
     path = tmp_path / "own.py"
@@ -379,7 +379,7 @@ def test_an_own_loss_that_becomes_no_number_at_a_step(splits: Splits, tmp_path: 
     watch = keras.callbacks.LambdaCallback(
         on_epoch_begin=lambda epoch, _: at.__setitem__(0, epoch), on_train_batch_begin=spoil
     )
-    checkpoint = train.Checkpoint(tmp_path / "checkpoint.npz", "r")
+    checkpoint = Checkpoint(tmp_path / "checkpoint.npz", "r")
     spec = Train(epochs=3, batch_size=32, loss=reference)
     with pytest.raises(EdgebigError, match="the loss is inf in epoch 2, by step 4;"):
         fit(splits, spec, callbacks=[watch], checkpoint=checkpoint)
@@ -390,7 +390,6 @@ def test_an_own_loss_that_becomes_no_number_at_a_step(splits: Splits, tmp_path: 
 def test_what_the_last_step_of_an_epoch_broke_does_not_reach_the_checkpoint(
     splits: Splits, tmp_path: Path
 ) -> None:
-    from edgebig import train
     from edgebig.keras import keras
 
     steps = len(splits.train) // 128
@@ -400,23 +399,23 @@ def test_what_the_last_step_of_an_epoch_broke_does_not_reach_the_checkpoint(
             watch.model.layers[1].kernel.assign(watch.model.layers[1].kernel * np.nan)
 
     watch = keras.callbacks.LambdaCallback(on_train_batch_end=poison)
-    checkpoint = train.Checkpoint(tmp_path / "checkpoint.npz", "r")
+    checkpoint = Checkpoint(tmp_path / "checkpoint.npz", "r")
     with pytest.raises(EdgebigError, match="a weight is no number after epoch 1"):
         fit(splits, Train(epochs=5), checkpoint=checkpoint, callbacks=[watch])
     assert not checkpoint.path.exists()
 
 
 def test_a_checkpoint_of_another_recipe_or_damaged_is_refused(splits: Splits, tmp_path: Path) -> None:
-    from edgebig import objective, train
+    from edgebig import objective
 
     path = tmp_path / "checkpoint.npz"
-    _, progress = fit(splits, Train(epochs=1), checkpoint=train.Checkpoint(path, "r"))
+    _, progress = fit(splits, Train(epochs=1), checkpoint=Checkpoint(path, "r"))
     model = tiny_model()
     model.compile(optimizer=objective.optimizer(Train(epochs=1), 1))
     model.optimizer.build(model.trainable_variables)
-    assert train.Checkpoint(path, "r").restore(model).history == progress.history
+    assert Checkpoint(path, "r").restore(model).history == progress.history
     with pytest.raises(EdgebigError, match="another recipe"):
-        train.Checkpoint(path, "other").restore(model)
+        Checkpoint(path, "other").restore(model)
     whole = path.read_bytes()
     chance = random.Random(0)
     cuts = [whole[: chance.randrange(len(whole))] for _ in range(40)]
@@ -430,12 +429,12 @@ def test_a_checkpoint_of_another_recipe_or_damaged_is_refused(splits: Splits, tm
         path.write_bytes(data)
         # A flip in a date or another field that nobody reads leaves the checkpoint whole; anything else is refused.
         with contextlib.suppress(EdgebigError):
-            assert train.Checkpoint(path, "r").restore(model).history == progress.history
+            assert Checkpoint(path, "r").restore(model).history == progress.history
             continue
         refused += 1
     assert refused > 150
     path.unlink()
-    assert train.Checkpoint(path, "r").restore(model).epoch == 0
+    assert Checkpoint(path, "r").restore(model).epoch == 0
 
 
 # ---- in children, by the command line

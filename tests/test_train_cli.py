@@ -183,9 +183,9 @@ def _check_event_files(run: runs.Run) -> None:
 
 
 def test_event_files_that_cannot_be_written_are_one_message(tmp_path: Path) -> None:
-    from edgebig import train
+    from edgebig import tensorboard
 
-    writer = train._TensorBoard(tmp_path / "tensorboard")
+    writer = tensorboard.EventFiles(tmp_path / "tensorboard")
     writer.on_epoch_end(0, {"loss": 1.0})
     kept = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200, kept[1]))

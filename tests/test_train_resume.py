@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from edgebig import models, recipe
+from edgebig.checkpoint import Checkpoint, Progress
 from edgebig.data import source
 from edgebig.data.examples import Splits
 from edgebig.errors import EdgebigError
@@ -42,7 +43,7 @@ def built(spec: recipe.Model, seed: int = 0) -> Any:
 def fit(model: Any, splits: Splits, spec: Train, folder: Path, **changed: Any) -> Any:
     from edgebig import train
 
-    checkpoint = train.Checkpoint(folder / "checkpoint.npz", "r")
+    checkpoint = Checkpoint(folder / "checkpoint.npz", "r")
     return train.fit(
         model,
         splits,
@@ -163,10 +164,10 @@ def test_a_kill_between_the_last_checkpoint_and_what_follows(splits: Splits, tmp
 
 
 def test_the_scale_of_a_mixed_loss_goes_on_too(tmp_path: Path) -> None:
-    from edgebig import objective, train
+    from edgebig import objective
     from edgebig.keras import keras
 
-    checkpoint = train.Checkpoint(tmp_path / "checkpoint.npz", "r")
+    checkpoint = Checkpoint(tmp_path / "checkpoint.npz", "r")
     keras.mixed_precision.set_global_policy("mixed_float16")
     try:
         first, second = built(PLAIN), built(PLAIN)
@@ -177,7 +178,7 @@ def test_the_scale_of_a_mixed_loss_goes_on_too(tmp_path: Path) -> None:
         model.optimizer.build(model.trainable_variables)
     first.optimizer._loss_scale.current_loss_scale.assign(4.0)
     first.optimizer._loss_scale.counter.assign(7)
-    checkpoint.save(first, train.Progress())
+    checkpoint.save(first, Progress())
     checkpoint.restore(second)
     assert (float(second.optimizer.loss_scale), int(second.optimizer.dynamic_counter)) == (4.0, 7)
 
