@@ -161,10 +161,10 @@ class DigitCnn(Spec):
 
     name: Literal["digit-cnn"]
     channels: tuple[Channels, ...] = Field(
-        (16, 32, 32), min_length=1, max_length=5, description="of each stage"
+        (16, 32, 96), min_length=1, max_length=5, description="of each stage"
     )
     blocks: tuple[Blocks, ...] = Field(
-        (1, 1, 2), validate_default=True, description="residual blocks of each stage"
+        (1, 1, 0), validate_default=True, description="residual blocks of each stage"
     )
 
     @field_validator("blocks")
