@@ -110,8 +110,12 @@ class Augment(Spec):
     zoom: float = Field(0.0, ge=0, lt=1, description="scale between 1 - zoom and 1 + zoom")
     shear: float = Field(0.0, ge=0, le=1, description="slant up to so many pixels a pixel")
     elastic_px: float = Field(0.0, ge=0, le=100, description="bend by so many pixels (standard deviation)")
-    elastic_scale_px: float = Field(7.0, ge=2, le=1000, description="how far a bend reaches")
-    stroke_px: float = Field(0.0, ge=0, le=4, description="bright strokes wider or thinner at each edge")
+    elastic_scale_px: float = Field(
+        7.0, ge=2, le=1000, description="how far a bend reaches; under 2.5 times elastic_px it folds"
+    )
+    stroke_px: float = Field(
+        0.0, ge=0, le=4, description="bright strokes wider or thinner at each edge; over 0.5 thin ones fade"
+    )
     blur_px: float = Field(0.0, ge=0, le=10, description="blur of up to this standard deviation")
     noise: float = Field(0.0, ge=0, le=1, description="noise of up to this standard deviation; white is 1")
     cutout_px: int = Field(0, ge=0, le=1000, description="side of a square that is blacked out")
@@ -269,7 +273,12 @@ class Fit(Spec):
     label_smoothing: float = Field(
         0.0, ge=0, lt=1, description="this share of a label goes to all classes alike"
     )
-    ema: float = Field(0.0, ge=0, lt=1, description="moving average of the weights, which is what is kept")
+    ema: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="moving average of the weights, which is kept; it forgets the first ones in 3 / (1 - ema) steps",
+    )
     clip_norm: float = Field(0.0, ge=0, description="the gradient is scaled down to this length; 0 is off")
     patience: int = Field(0, ge=0, description="stop after so many epochs without a better one; 0 is never")
     keep: Literal["best", "last"] = Field(
