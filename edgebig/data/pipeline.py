@@ -13,10 +13,9 @@ from edgebig.data.examples import Examples, Pictures
 from edgebig.keras import tf
 from edgebig.recipe import Augment
 
-# Of pictures as floats, made before they are asked for, and evaluated at once.
-_AHEAD_BYTES = 1 << 26
-_AHEAD_BATCHES = 8
-_EVALUATED_AT_ONCE = 512
+# Of pictures as floats: made before they are asked for, and evaluated at once.
+_AHEAD_BATCHES, _AHEAD_BYTES = 8, 1 << 28
+_AT_ONCE, _AT_ONCE_BYTES = 512, 1 << 26
 
 
 def steps_per_epoch(examples: Examples, batch_size: int) -> int:
@@ -58,29 +57,35 @@ def training_batches(
         draw_seed = tf.stack([tf.cast(seed, tf.int64) + (epoch + 1) * 2**31, step])
         return change(*read(chosen), draw_seed)
 
-    return (
-        tf.data.Dataset.range(first_epoch, epochs)
-        .flat_map(epoch_steps)
-        .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .prefetch(max(1, min(_AHEAD_BATCHES, _in_memory(examples) // batch_size)))
-    )
+    ahead = max(2, min(_AHEAD_BATCHES, _AHEAD_BYTES // (batch_size * _picture_bytes(examples))))
+    orders = tf.data.Dataset.range(first_epoch, epochs).flat_map(epoch_steps)
+    return _untuned(orders.map(load, num_parallel_calls=ahead, deterministic=True).prefetch(2))
 
 
 def evaluation_batches(examples: Examples, classes: int) -> Any:
     """A tf.data.Dataset of (float32 (B, H, W, C) in [0, 1], one-hot float32 (B, classes)), in order, all of them."""
     read, total = _reader(examples, classes), len(examples)
-    batch_size = max(1, min(_EVALUATED_AT_ONCE, _in_memory(examples)))
+    batch_size = max(1, min(_AT_ONCE, _AT_ONCE_BYTES // _picture_bytes(examples)))
 
     def load(first: Any) -> Any:
         images, labels = read(tf.range(first, tf.minimum(first + batch_size, total)))
         return unit(images), labels
 
-    return tf.data.Dataset.range(0, total, batch_size).map(load).prefetch(1)
+    return _untuned(tf.data.Dataset.range(0, total, batch_size).map(load).prefetch(1))
 
 
-def _in_memory(examples: Examples) -> int:
-    """How many pictures may be in memory as floats."""
-    return _AHEAD_BYTES // (4 * int(np.prod(examples.shape)))
+def _untuned(batches: Any) -> Any:
+    """Without the thread that tunes a pipeline: between two looks it sleeps, longer and longer, and the end of an
+    iterator may wait for it. An evaluation of 0.2 s then took up to 0.5 s more.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return batches.with_options(options)
+
+
+def _picture_bytes(examples: Examples) -> int:
+    """Of one picture as floats."""
+    return 4 * int(np.prod(examples.shape))
 
 
 def _reader(examples: Examples, classes: int) -> Callable[[Any], tuple[Any, Any]]:
