@@ -226,8 +226,9 @@ def ratios(took: dict[str, list[dict[str, float]]]) -> list[dict[str, Any]]:
             verdict = "PASS" if low >= at_least else "FAIL" if high < at_least else "INCONCLUSIVE"
             found.append(
                 {
-                    "of": contender, "over": over, "ratio": float(np.median(wall)), "low": low, "high": high,
-                    "processor_ratio": float(np.median(cpu)), "at_least": at_least, "verdict": verdict,
+                    "of": contender, "over": over, "ratio": round(float(np.median(wall)), 3),
+                    "low": round(low, 3), "high": round(high, 3),
+                    "processor_ratio": round(float(np.median(cpu)), 3), "at_least": at_least, "verdict": verdict,
                 }
             )  # fmt: skip
     return found
@@ -241,8 +242,6 @@ def median_interval(values: list[float], level: float = 0.95) -> tuple[float, fl
     n, outside, left_out = len(values), 0.0, 0
     while (outside := outside + 2 * math.comb(n, left_out) / 2**n) <= 1 - level:
         left_out += 1
-    if left_out == 0:
-        return -math.inf, math.inf
     return sorted(values)[left_out - 1], sorted(values)[n - left_out]
 
 
@@ -281,7 +280,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="edgebig's training against plain Keras loops")
     parser.add_argument("--models", nargs="+", choices=EXAMPLES, default=list(EXAMPLES))
     parser.add_argument(
-        "--rounds", type=int, default=9, help="turns of each contender (default 9; an interval needs 6)"
+        "--rounds", type=int, default=9, help="turns of each contender (default 9, at least 6)"
     )
     parser.add_argument("--out", type=Path, metavar="OUT.json", help="write the figures there")
     parser.add_argument("--contend", choices=CONTENDERS, help=argparse.SUPPRESS)
@@ -289,6 +288,8 @@ def main() -> int:
     if arguments.contend:
         contend(arguments.contend, arguments.models[0])
         return 0
+    if arguments.rounds < 6:
+        parser.error("an interval of 95 % needs 6 rounds")
     about, results = conditions(), []
     for model in arguments.models:
         print(f"{model}:", file=sys.stderr, flush=True)
