@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from edgebig import usercode
+from edgebig.data.taught import Taught
 from edgebig.errors import EdgebigError
 from edgebig.keras import keras, tf
 from edgebig.recipe import Fit
@@ -27,8 +28,15 @@ def rows(outputs: Any) -> Any:
 
 
 def accuracy(labels: Any, outputs: Any) -> Any:
-    """(B,): 1 where the likeliest class is the label's; of a mixed label, its larger part's."""
-    return tf.cast(tf.argmax(labels, axis=-1) == tf.argmax(rows(outputs), axis=-1), tf.float32)
+    """(B,): 1 where the likeliest class is the label's; of a mixed label, its larger part's.
+
+    Where labels are (B, 2 * classes), the second half is a teacher's, and stands for a label that is not known.
+    """
+    outputs = rows(outputs)
+    if labels.shape[-1] != outputs.shape[-1]:
+        labels, said = tf.split(labels, 2, axis=-1)
+        labels = tf.where(tf.reduce_any(labels > 0, axis=-1, keepdims=True), labels, said)
+    return tf.cast(tf.argmax(labels, axis=-1) == tf.argmax(outputs, axis=-1), tf.float32)
 
 
 def loss(spec: Fit, classes: int) -> Callable[[Any, Any], Any]:
@@ -53,6 +61,43 @@ def loss(spec: Fit, classes: int) -> Callable[[Any, Any], Any]:
         return keras.losses.categorical_crossentropy(smooth, outputs)
 
     return of
+
+
+def distillation(spec: Fit, teacher: Taught) -> Callable[[Any, Any], Any]:
+    """A function of labels (B, 2 * classes), one-hot ones and the teacher's, and outputs (B, classes) -> (B,).
+
+    hard * cross-entropy with the label + (1 - hard) * T^2 * KL(teacher || model), both softened by the temperature T:
+    Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network" (2015). T^2 keeps the slopes of the two
+    parts alike; KL, whose least value is 0, and not cross-entropy, so that the loss says how far the model is from the
+    teacher. Labels (B, classes), those of validation, have the plain loss. A label of zeros (unknown) adds 0.
+    """
+    plain = loss(spec, teacher.probabilities.shape[-1])
+
+    def of(labels: Any, outputs: Any) -> Any:
+        if labels.shape[-1] == outputs.shape[-1]:
+            return plain(labels, outputs)
+        labels, said = tf.split(tf.cast(labels, tf.float32), 2, axis=-1)
+        softened = tf.nn.log_softmax(_logits(outputs) / teacher.temperature)
+        away = tf.reduce_sum(tf.math.xlogy(said, said) - said * softened, axis=-1)
+        return teacher.hard * plain(labels, outputs) + (1.0 - teacher.hard) * teacher.temperature**2 * away
+
+    return of
+
+
+# What may stand between a softmax and the outputs: quantization-aware training rounds probabilities to 1/256, whose
+# logarithm would say nothing of the small ones.
+_PASSED_THROUGH = ("FakeQuant", "Identity", "Reshape", "Cast")
+
+
+def _logits(outputs: Any) -> Any:
+    """What the softmax was taken of, found in the graph of the step; else its logarithm, up to a constant a row."""
+    if not tf.executing_eagerly():
+        operation = outputs.op
+        while operation.type.startswith(_PASSED_THROUGH):
+            operation = operation.inputs[0].op
+        if operation.type == "Softmax":
+            return tf.cast(operation.inputs[0], tf.float32)
+    return tf.math.log(tf.maximum(tf.cast(outputs, tf.float32), 1e-9))
 
 
 def _own(reference: str, classes: int) -> Callable[[Any, Any], Any]:

@@ -23,6 +23,7 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from edgebig import lookup
@@ -170,6 +171,7 @@ class DigitCnn(Spec):
     blocks: tuple[Blocks, ...] = Field(
         (1, 1, 0), validate_default=True, description="residual blocks of each stage"
     )
+    dropout: float = Field(0.0, ge=0, lt=1, description="before the last layer")
 
     @field_validator("blocks")
     @classmethod
@@ -311,26 +313,127 @@ class Train(Fit):
     )
 
 
-class Prune(Fit):
-    """Magnitude pruning while training on: this share of each pruned layer's weights becomes zero."""
+class Slim(Fit):
+    """Removes whole channels, the least important ones, and trains what is left; to one of the three targets."""
 
-    sparsity: float = Field(0.5, gt=0, lt=1, description="the share of zeros in each pruned layer")
+    macs: float | None = Field(None, gt=0, lt=1, description="target: this share of the multiplications")
+    size_bytes: int | None = Field(
+        None, ge=1, description="target: the .tflite at most so large, in the type that the last pass gives"
+    )
+    latency: float | None = Field(
+        None, gt=0, lt=1, description="target: this share of the invoke's time, measured on `device`"
+    )
+    device: str = Field("local", description="where latency is measured")
+    importance: Literal["bn-scale", "taylor"] = Field(
+        "bn-scale",
+        description="what a channel is ranked by: its BatchNorm scale, or what the loss says of it",
+    )
+    sparsify_epochs: int = Field(
+        2, ge=0, le=10_000, description="before the cut, with a penalty on BatchNorm's scales"
+    )
+    l1: float = Field(0.0001, ge=0, le=1, description="that penalty, a scale")
+    epochs: int = Field(4, ge=1, le=10_000, description="after the cut")
+    learning_rate: float = Field(0.001, gt=0, le=10, description="the highest of the schedule")
+
+    @model_validator(mode="after")
+    def _one_target(self) -> Slim:
+        if sum(value is not None for value in (self.macs, self.size_bytes, self.latency)) != 1:
+            raise ValueError("must have one target of macs, size_bytes, latency")
+        return self
+
+
+class Distil(Fit):
+    """Trains the model on what a teacher says of augmented pictures; the passes after it learn from the teacher too."""
+
+    teacher: tuple[str, ...] = Field(
+        min_length=1,
+        description="a run, a recipe's name (its last run), a .keras, SavedModel or .tflite; or several, averaged",
+    )
+    temperature: float = Field(2.0, gt=0, le=100, description="softens both, so that small chances count")
+    hard: float = Field(0.1, ge=0, le=1, description="share of the loss that comes from the labels")
+    views: int = Field(
+        16,
+        ge=1,
+        le=1000,
+        description="of each picture, augmented; the teacher reads each once, for all phases",
+    )
+    unlabelled: Annotated[str, AfterValidator(_source)] | None = Field(
+        None, description="a source of more pictures, whose labels are not looked at"
+    )
+    epochs: int = Field(10, ge=1, le=10_000, description="times through the training examples")
+    learning_rate: float = Field(0.001, gt=0, le=10, description="the highest of the schedule")
+
+    @field_validator("teacher", mode="before")
+    @classmethod
+    def _one_or_several(cls, teacher: Any) -> Any:
+        return (teacher,) if isinstance(teacher, str) else teacher
+
+
+class Prune(Fit):
+    """Magnitude pruning while training on: this share of the pruned weights becomes zero."""
+
+    sparsity: float = Field(0.5, gt=0, lt=1, description="the share of zeros")
+    scope: Literal["layer", "global"] = Field(
+        "layer",
+        description="layer: the share in each layer; global: over all, small weights anywhere go first",
+    )
+    pattern: Literal["any", "2:4", "block"] = Field(
+        "any", description="2:4: two of every four weights along the inputs; block: whole blocks of `block`"
+    )
+    block: tuple[int, int] = Field(
+        (1, 4), description="of pattern block: outputs and inputs that go together"
+    )
     epochs: int = Field(2, ge=1, le=10_000, description="times through the training examples")
     learning_rate: float = Field(0.001, gt=0, le=10, description="the highest of the schedule")
 
 
-class Qat(Fit):
-    """Quantization-aware training to full int8."""
+class Cluster(Fit):
+    """Weight clustering: each layer keeps so many different weights, so that the file deflates."""
 
+    clusters: int = Field(16, ge=2, le=256, description="different weights in each layer")
+    per_channel: bool = Field(False, description="so many for each output channel of a Conv2D")
+    epochs: int = Field(2, ge=1, le=10_000, description="times through the training examples")
+    learning_rate: float = Field(0.0005, gt=0, le=10, description="the highest of the schedule")
+
+
+class Qat(Fit):
+    """Quantization-aware training to int8."""
+
+    float_layers: tuple[str, ...] = Field((), description="names of layers that stay in float")
+    keep_float: int = Field(
+        0, ge=0, description="so many layers stay in float: those that lose most, by their sensitivity"
+    )
     epochs: int = Field(3, ge=1, le=10_000, description="times through the training examples")
     learning_rate: float = Field(0.0005, gt=0, le=10, description="the highest of the schedule")
+
+
+class Ptq(Spec):
+    """Quantization after training, without any: by a calibration set."""
+
+    dtype: Literal["int8", "int16x8", "float16", "dynamic", "weights-int8", "weights-int4"] = Field(
+        "int8", description="int16x8: int16 activations; dynamic: int8 weights, activations as they come"
+    )
+    calibration: int = Field(
+        500,
+        ge=1,
+        le=100_000,
+        description="training pictures, as many of each class, that ranges are taken from",
+    )
+    ranges: Literal["min-max", "moving-average", "percentile", "mse"] = Field(
+        "min-max", description="how the range of an activation is taken"
+    )
+    percentile: float = Field(99.99, gt=50, le=100, description="of percentile")
 
 
 class Compress(Spec):
     """The passes to run; their order is the code's, not the file's."""
 
+    slim: Slim | None = None
+    distil: Distil | None = None
     prune: Prune | None = None
+    cluster: Cluster | None = None
     qat: Qat | None = None
+    ptq: Ptq | None = None
 
 
 class Convert(Spec):

@@ -15,6 +15,7 @@ from edgebig.artifact import Artifact
 from edgebig.checkpoint import Checkpoint, Progress, rank
 from edgebig.data import pipeline
 from edgebig.data.examples import Splits
+from edgebig.data.taught import Taught
 from edgebig.errors import EdgebigError
 from edgebig.keras import gpus, keras, tf
 from edgebig.models import head
@@ -142,18 +143,20 @@ def fit(
     resume: bool = False,
     callbacks: Sequence[Any] = (),
     first_eligible_epoch: int = 0,
+    teacher: Taught | None = None,
 ) -> Progress:
     """Gradient descent on `model`, in place; it ends with the weights of the epoch that `spec.keep` says.
 
-    `first_eligible_epoch`: earlier epochs cannot be the best one (a pruning that is still ramping up).
+    `first_eligible_epoch`: earlier epochs cannot be the best one (a pruning that is still ramping up). With a
+    `teacher` the batches are those that it read, and the loss is taken from what it says of them.
     Raises EdgebigError where the loss is no number.
     """
     classes = len(splits.classes)
-    steps = pipeline.steps_per_epoch(splits.train, spec.batch_size)
+    steps = teacher.steps if teacher else pipeline.steps_per_epoch(splits.train, spec.batch_size)
     with model.distribute_strategy.scope():
         model.compile(
             optimizer=objective.optimizer(spec, steps),
-            loss=objective.loss(spec, classes),
+            loss=objective.distillation(spec, teacher) if teacher else objective.loss(spec, classes),
             metrics=[objective.accuracy],
             steps_per_execution=_STEPS_IN_A_LOOP if spec.epochs * steps >= _STEPS_WORTH_A_LOOP else 1,
         )
@@ -165,7 +168,7 @@ def fit(
     if not progress.ended(spec, first_eligible_epoch):
         batches = pipeline.training_batches(
             splits.train, classes, batch_size=spec.batch_size, seed=seed, first_epoch=progress.epoch,
-            epochs=spec.epochs, augment=augment,
+            epochs=spec.epochs, augment=augment, teacher=teacher,
         )  # fmt: skip
         earlier = [shown(row, spec.epochs) for row in progress.history]
         best = progress.best_epoch if spec.keep == "best" else -1

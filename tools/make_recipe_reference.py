@@ -38,8 +38,7 @@ def text() -> str:
         ("data.augment", recipe.Augment),
         *(("model", member) for member in models()),
         ("train", recipe.Train),
-        ("compress.prune", recipe.Prune),
-        ("compress.qat", recipe.Qat),
+        *((f"compress.{name}", member) for name, member in passes()),
         ("convert", recipe.Convert),
     ]
     return "\n".join([OPENING, *(line for name, kind in tables for line in table(name, kind))])
@@ -49,6 +48,11 @@ def models() -> Iterator[type[BaseModel]]:
     union = get_args(recipe.Model)[0]
     for member in get_args(union):
         yield get_args(member)[0]
+
+
+def passes() -> Iterator[tuple[str, type[BaseModel]]]:
+    for name, field in recipe.Compress.model_fields.items():
+        yield name, get_args(field.annotation)[0]
 
 
 def table(name: str, kind: type[BaseModel]) -> Iterator[str]:
@@ -65,7 +69,7 @@ def table(name: str, kind: type[BaseModel]) -> Iterator[str]:
         for key, field in kind.model_fields.items()
         if not (name == "model" and key == "name") and not is_table(field)
     ]
-    if name.startswith("compress."):
+    if issubclass(kind, recipe.Fit) and kind is not recipe.Train:
         yield "The keys of [train] hold here too, but for `seed` and `precision`; these are its own or differ:"
         yield ""
         rows = [

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from edgebig import artifact, convert, train
 from edgebig.artifact import Artifact, PassRecord
 from edgebig.check import tflite
-from edgebig.compress import preflight, prune, qat
+from edgebig.compress import distil, preflight, prune, qat
 from edgebig.compress.context import Context, kernel_sparsity
 from edgebig.data.examples import Splits
 from edgebig.errors import EdgebigError
@@ -17,36 +20,55 @@ from edgebig.progress import say
 from edgebig.recipe import Recipe
 from edgebig.runs import Run
 
+# Each trains, or cuts, the Keras model that it is given and hands it on.
 PASSES: dict[str, Callable[[Context, Any, Any], tuple[Any, PassRecord]]] = {
+    "distil": distil.distil,
     "prune": prune.prune,
     "qat": qat.qat,
 }
 
 
-def compress(run: Run, spec: Recipe, splits: Splits, seed: int | None = None) -> Artifact:
+def compress(
+    run: Run,
+    spec: Recipe,
+    splits: Splits,
+    seed: int | None = None,
+    measure: Callable[[bytes, bytes, str], float] | None = None,
+) -> Artifact:
     """Runs the passes of `spec.compress` on the trained model of `run` and writes the variant they make into it.
 
-    `seed`: of the passes; None is the training's.
+    `seed`: of the passes; None is the training's. `measure`: see `Context`.
 
     Raises EdgebigError before any training where a pass cannot take the model, and where one missed what it was asked.
     """
-    wanted = [name for name in PASSES if getattr(spec.compress, name) is not None]
+    wanted = tuple(name for name in PASSES if getattr(spec.compress, name) is not None)
     if not wanted:
         raise EdgebigError(
             f"{spec.name}: nothing to do, no pass is asked for", "as in edgebig compress --int8"
         )
     model = train.load_model(run)
     preflight.check(model, wanted)
-    context = Context(splits, spec, tuple(wanted), spec.train.seed if seed is None else seed)
-    parameters = model.count_params()
-    layers = list(kernel_sparsity(model))
+    context = Context(
+        splits, spec, wanted, spec.train.seed if seed is None else seed,
+        distil.taught(run, spec, splits), measure,
+    )  # fmt: skip
+    parent = artifact.load(run.folder / "float32.tflite")
     records: list[PassRecord] = []
     for name in wanted:
         settings = getattr(spec.compress, name)
         model, record = PASSES[name](context, model, settings)
         # With these it can be made again; a recipe changes, and flags are in no file.
-        records.append(record.model_copy(update={"seed": context.seed, "settings": settings.model_dump()}))
+        records.append(
+            record.model_copy(
+                update={
+                    "seed": context.seed,
+                    "settings": settings.model_dump(),
+                    **_bought(context, model, name),
+                }
+            )
+        )
     int8 = "qat" in wanted
+    layers = list(kernel_sparsity(model))
     data = convert.to_tflite(model, int8=int8, io=spec.convert.io)
     shipped = convert.layer_sparsity(data, layers)
     _check_zeros_kept(records, shipped)
@@ -55,7 +77,6 @@ def compress(run: Run, spec: Recipe, splits: Splits, seed: int | None = None) ->
     )
     stem = "-".join([*(name for name in wanted if name != "qat"), "int8" if int8 else "float32"])
     variant = artifact.free_variant(run.folder, stem)
-    parent = artifact.load(run.folder / "float32.tflite")
     agreement = tflite.agreement(
         parent.path.read_bytes(), data, splits.validation, convert.preprocessing(spec, splits).model_dump()
     )
@@ -64,8 +85,24 @@ def compress(run: Run, spec: Recipe, splits: Splits, seed: int | None = None) ->
     )
     say(f"check: float32 and {variant} agree on {agreement.same_label} of {agreement.n} validation examples")
     return convert.publish(
-        run.folder, variant, data, spec, splits, parameters=parameters, passes=records, parent=parent.sha256
+        run.folder, variant, data, spec, splits,
+        parameters=model.count_params(), passes=records, parent=parent.sha256,
+    )  # fmt: skip
+
+
+def _bought(context: Context, model: Any, name: str) -> dict[str, Any]:
+    """What the model is after a pass: parameters, the bytes of its .tflite, and how it does on validation."""
+    data = convert.to_tflite(model, int8=name == "qat")
+    labels = tflite.labels(
+        data, context.splits.validation, convert.preprocessing(context.recipe, context.splits).model_dump()
     )
+    return {
+        "parameters": int(model.count_params()),
+        "size_bytes": len(data),
+        "deflated_bytes": len(zlib.compress(data, 9)),
+        "validation_correct": int(np.sum(labels == context.splits.validation.labels)),
+        "validation_n": len(context.splits.validation),
+    }
 
 
 def _check_zeros_kept(records: list[PassRecord], shipped: dict[str, float]) -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgebig import train
 from edgebig.artifact import PassRecord
 from edgebig.compress.context import Context, kernel_sparsity
-from edgebig.data import pipeline
 from edgebig.errors import EdgebigError
 from edgebig.keras import load_tfmot
 from edgebig.recipe import Prune
@@ -20,7 +18,7 @@ def prune(context: Context, model: Any, spec: Prune) -> tuple[Any, PassRecord]:
     layer did not reach the sparsity that was asked for: on short runs tfmot's own schedules silently do nothing.
     """
     tfmot = load_tfmot()
-    steps = pipeline.steps_per_epoch(context.splits.train, spec.batch_size)
+    steps = context.steps_per_epoch(spec)
     ramp_epochs = spec.epochs // 2
     ramp_steps = ramp_epochs * steps if ramp_epochs else max(1, steps * 2 // 3)
     frequency = max(1, ramp_steps // 50)
@@ -32,13 +30,10 @@ def prune(context: Context, model: Any, spec: Prune) -> tuple[Any, PassRecord]:
         frequency=frequency,
     )
     pruned = tfmot.sparsity.keras.prune_low_magnitude(model, pruning_schedule=schedule)
-    fitted = train.fit(
+    fitted = context.fit(
         pruned,
-        context.splits,
         spec,
-        augment=context.recipe.data.augment,
-        seed=context.seed + 1,
-        what="prune",
+        "prune",
         callbacks=[tfmot.sparsity.keras.UpdatePruningStep()],
         # An earlier epoch is the better one only because it is not pruned yet.
         first_eligible_epoch=ramp_epochs,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgebig import train
 from edgebig.artifact import PassRecord
 from edgebig.compress.context import Context
 from edgebig.errors import EdgebigError
@@ -16,14 +15,7 @@ def qat(context: Context, model: Any, spec: Qat) -> tuple[Any, PassRecord]:
     """Trains on with int8 rounding in the graph. After `prune`, zeros stay zeros, and that is checked."""
     preserve = "prune" in context.passes
     quantized = apply_qat(model, preserve_sparsity=preserve)
-    fitted = train.fit(
-        quantized,
-        context.splits,
-        spec,
-        augment=context.recipe.data.augment,
-        seed=context.seed + 2,
-        what="qat",
-    )
+    fitted = context.fit(quantized, spec, "qat")
     record: dict[str, Any] = {
         "name": "qat",
         "scheme": "int8, prune-preserving" if preserve else "int8",

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from edgebig.data.augment import augmenter, unit
 from edgebig.data.examples import Examples, Pictures
+from edgebig.data.taught import VIEWS_SEED, Taught
 from edgebig.keras import tf
 from edgebig.recipe import Augment
 
@@ -32,34 +33,94 @@ def training_batches(
     first_epoch: int,
     epochs: int,
     augment: Augment,
+    teacher: Taught | None = None,
 ) -> Any:
     """A tf.data.Dataset of (float32 (B, H, W, C) in [0, 1], one-hot float32 (B, classes)) from `first_epoch` on.
 
-    Epoch e is the same whether or not the training was interrupted before it. Raises EdgebigError where the user's own
-    augmentation does not do.
+    Epoch e is the same whether or not the training was interrupted before it. With a teacher the pictures are those
+    that it read, the order of the batches alone is drawn by `seed`, and the labels are (B, 2 * classes): the one-hot
+    ones, then the teacher's probabilities. Raises EdgebigError where the user's own augmentation does not do.
     """
+    if teacher is not None:
+        return _taught_batches(
+            teacher, classes, seed=seed, first_epoch=first_epoch, epochs=epochs, augment=augment
+        )
     read = _reader(examples, classes)
     change = augmenter(augment, examples.shape)
     steps = steps_per_epoch(examples, batch_size)
     batch_size = min(batch_size, len(examples))
 
     def epoch_steps(epoch: Any) -> Any:
-        order = tf.random.experimental.stateless_shuffle(
-            tf.range(len(examples)), seed=tf.stack([tf.cast(seed, tf.int64), epoch])
-        )
         # A batch of indices is an element: making one of each example costs more than reading the pictures.
-        chosen = tf.reshape(order[: steps * batch_size], [steps, batch_size])
         return tf.data.Dataset.from_tensor_slices(
-            (tf.fill([steps], epoch), tf.range(steps, dtype=tf.int64), chosen)
+            (
+                tf.fill([steps], epoch),
+                tf.range(steps, dtype=tf.int64),
+                _order(examples, steps, batch_size, seed, epoch),
+            )
         )
 
     def load(epoch: Any, step: Any, chosen: Any) -> Any:
-        draw_seed = tf.stack([tf.cast(seed, tf.int64) + (epoch + 1) * 2**31, step])
-        return change(*read(chosen), draw_seed)
+        return change(*read(chosen), _draw_seed(seed, epoch, step))
 
-    ahead = max(2, min(_AHEAD_BATCHES, _AHEAD_BYTES // (batch_size * _picture_bytes(examples))))
     orders = tf.data.Dataset.range(first_epoch, epochs).flat_map(epoch_steps)
+    return _ahead(orders, load, examples, batch_size)
+
+
+def _order(examples: Examples, steps: int, batch_size: int, seed: int, epoch: Any) -> Any:
+    """(steps, batch_size) indices: the examples of each batch of an epoch."""
+    order = tf.random.experimental.stateless_shuffle(
+        tf.range(len(examples)), seed=tf.stack([tf.cast(seed, tf.int64), epoch])
+    )
+    return tf.reshape(order[: steps * batch_size], [steps, batch_size])
+
+
+def _draw_seed(seed: int, epoch: Any, step: Any) -> Any:
+    return tf.stack([tf.cast(seed, tf.int64) + (epoch + 1) * 2**31, step])
+
+
+def _ahead(orders: Any, load: Callable[..., Any], examples: Examples, batch_size: int) -> Any:
+    ahead = max(2, min(_AHEAD_BATCHES, _AHEAD_BYTES // (batch_size * _picture_bytes(examples))))
     return _untuned(orders.map(load, num_parallel_calls=ahead, deterministic=True).prefetch(2))
+
+
+def view_batches(examples: Examples, classes: int, *, batch_size: int, views: int, augment: Augment) -> Any:
+    """The batches that a teacher reads, in order: those of `views` epochs of `VIEWS_SEED`. As `training_batches`."""
+    return training_batches(
+        examples,
+        classes,
+        batch_size=batch_size,
+        seed=VIEWS_SEED,
+        first_epoch=0,
+        epochs=views,
+        augment=augment,
+    )
+
+
+def _taught_batches(
+    teacher: Taught, classes: int, *, seed: int, first_epoch: int, epochs: int, augment: Augment
+) -> Any:
+    examples = teacher.examples
+    read = _reader(examples, classes)
+    change = augmenter(augment, examples.shape)
+    views, steps, batch_size = teacher.probabilities.shape[:3]
+    with tf.device("CPU"):
+        said = tf.constant(teacher.probabilities)
+
+    def epoch_steps(epoch: Any) -> Any:
+        turn = tf.random.experimental.stateless_shuffle(
+            tf.range(steps, dtype=tf.int64), seed=tf.stack([tf.cast(seed, tf.int64), epoch])
+        )
+        view = epoch % views
+        chosen = _order(examples, steps, batch_size, VIEWS_SEED, view)
+        return tf.data.Dataset.from_tensor_slices((tf.fill([steps], view), turn, tf.gather(chosen, turn)))
+
+    def load(view: Any, step: Any, chosen: Any) -> Any:
+        images, labels = change(*read(chosen), _draw_seed(VIEWS_SEED, view, step))
+        return images, tf.concat([labels, tf.cast(said[view, step], tf.float32)], axis=-1)
+
+    orders = tf.data.Dataset.range(first_epoch, epochs).flat_map(epoch_steps)
+    return _ahead(orders, load, examples, batch_size)
 
 
 def evaluation_batches(examples: Examples, classes: int) -> Any:

@@ -34,4 +34,6 @@ def build(spec: DigitCnn, input_shape: tuple[int, int, int], classes: int) -> An
     x = layers.BatchNormalization(momentum=0.9, name="head_bn")(x)
     x = layers.ReLU(name="head_relu")(x)
     x = layers.Flatten(name="flatten")(x)
+    if spec.dropout:
+        x = layers.Dropout(spec.dropout, name="dropout")(x)
     return keras.Model(image, head.layer(classes, "softmax")(x), name="digit_cnn")
