@@ -79,7 +79,9 @@ def distillation(spec: Fit, teacher: Taught) -> Callable[[Any, Any], Any]:
         labels, said = tf.split(tf.cast(labels, tf.float32), 2, axis=-1)
         softened = tf.nn.log_softmax(_logits(outputs) / teacher.temperature)
         away = tf.reduce_sum(tf.math.xlogy(said, said) - said * softened, axis=-1)
-        return teacher.hard * plain(labels, outputs) + (1.0 - teacher.hard) * teacher.temperature**2 * away
+        # TensorFlow's cross-entropy has a slope for a label of zeros, since it takes labels to add up to 1.
+        hard = plain(labels, outputs) * tf.reduce_sum(labels, axis=-1)
+        return teacher.hard * hard + (1.0 - teacher.hard) * teacher.temperature**2 * away
 
     return of
 

@@ -105,7 +105,8 @@ def _taught_batches(
     change = augmenter(augment, examples.shape)
     views, steps, batch_size = teacher.probabilities.shape[:3]
     with tf.device("CPU"):
-        said = tf.constant(teacher.probabilities)
+        # Kernels for float16 are rare on CPUs.
+        said = tf.constant(teacher.probabilities.astype(np.float32))
 
     def epoch_steps(epoch: Any) -> Any:
         turn = tf.random.experimental.stateless_shuffle(
@@ -117,7 +118,7 @@ def _taught_batches(
 
     def load(view: Any, step: Any, chosen: Any) -> Any:
         images, labels = change(*read(chosen), _draw_seed(VIEWS_SEED, view, step))
-        return images, tf.concat([labels, tf.cast(said[view, step], tf.float32)], axis=-1)
+        return images, tf.concat([labels, said[view, step]], axis=-1)
 
     orders = tf.data.Dataset.range(first_epoch, epochs).flat_map(epoch_steps)
     return _ahead(orders, load, examples, batch_size)
