@@ -3,6 +3,7 @@
     @pytest.mark.tf, slow, browser, arm, network    the tiers; a test without a mark is fast: no TensorFlow, no network
     @pytest.mark.hardware("raspberry-pi")           deselected, unless `--hardware raspberry-pi` asks for it
     def test_x(shared): ...                         the folder of development data, or a skip that names it
+    def test_x(environments): environments("vela")  makes that environment (mark it `network` and `slow`)
 
 With CI=true a skip fails, unless EXPECTED_SKIPS says why the platform cannot do without it.
 """
@@ -15,7 +16,7 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -189,3 +190,24 @@ def shared() -> Path:
 def users_environment() -> dict[str, str]:
     """The environment as the user has it, for the few tests whose child needs it (pip and its configuration)."""
     return dict(USERS_ENVIRONMENT)
+
+
+@pytest.fixture
+def environments(users_state: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Makes the environment of a name, in the user's own cache, where the next test and the next run find it."""
+    from edgebig import environment, lookup
+
+    def make(name: str) -> Path:
+        with monkeypatch.context() as as_the_user:
+            for variable in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
+                as_the_user.delenv(variable, raising=False)
+                if variable in USERS_ENVIRONMENT:
+                    as_the_user.setenv(variable, USERS_ENVIRONMENT[variable])
+            users = environment.add(name).parents[2]
+        here = lookup.cache_dir() / "environments"
+        if not here.exists():
+            here.parent.mkdir(parents=True, exist_ok=True)
+            here.symlink_to(users)
+        return environment.python(name)
+
+    return make

@@ -12,7 +12,19 @@ from typing import NoReturn
 import typer
 
 import edgebig
-from edgebig.cli import bench, compress, convert, data, doctor, init, inventory, options, predict, train
+from edgebig.cli import (
+    bench,
+    compress,
+    convert,
+    data,
+    doctor,
+    environment,
+    init,
+    inventory,
+    options,
+    predict,
+    train,
+)
 from edgebig.cli import eval as evaluate
 from edgebig.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_USER, EdgebigError
 
@@ -25,7 +37,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (train, compress, convert, evaluate, bench, predict, inventory, data, init, doctor):
+for module in (
+    train,
+    compress,
+    convert,
+    evaluate,
+    bench,
+    predict,
+    inventory,
+    data,
+    init,
+    doctor,
+    environment,
+):
     module.add_to(app)
 
 # What the machine refuses is the user's to mend: a full disk, a read-only folder, a path that is none.

@@ -26,6 +26,7 @@ RECIPES = (
 )  # fmt: skip
 COMMANDS = [
     "train", "compress", "convert", "eval", "bench", "predict", "recipes", "devices", "init", "doctor", "runs", "data",
+    "environment",
 ]  # fmt: skip
 EPOCH = "digits.toml [train]: unknown key 'epoch' (did you mean 'epochs'?)"
 SEED = "digits.toml [train]: seed = 9999999999: must be less than 2147483648"
@@ -92,7 +93,7 @@ def test_help_names_every_command(edgebig: Edgebig) -> None:
     assert edgebig().code == 2
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "runs list", "runs show", "runs rm"])
+@pytest.mark.parametrize("command", [*COMMANDS, "runs list", "runs show", "runs rm", "environment add"])
 def test_help_of_every_command(edgebig: Edgebig, command: str) -> None:
     done = edgebig(*command.split(), "-h")
     assert done.code == 0
