@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from edgebig.errors import EdgebigError
-from edgebig.fbreader import DamagedError, Schema, read_table
+from edgebig.fbreader import Claim, DamagedError, Schema, read_table
 
 IDENTIFIER = b"TFL3"
 MAX_ATTACHED_BYTES = 1 << 26  # labels and vocabularies; a zip that claims more is a bomb
@@ -34,9 +34,15 @@ TFLITE: Schema = {
     "OperatorCode": "deprecated_builtin_code:i8 custom_code:str version:i32=1 builtin_code:i32",
     "SubGraph": "tensors:[Tensor] inputs:[i32] outputs:[i32] operators:[Operator] name:str",
     "Tensor": "shape:[i32] type:u8 buffer:u32 name:str quantization:Quantization is_variable:u8 "
-    "sparsity:table shape_signature:[i32] has_rank:u8 variant_tensors:[table] external_buffer:u32",
+    "sparsity:Sparsity shape_signature:[i32] has_rank:u8 variant_tensors:[table] external_buffer:u32",
     "Quantization": "min:[f32] max:[f32] scale:[f32] zero_point:[i64] details_type:u8 "
     "details:table dimension:i32",
+    "Sparsity": "traversal_order:[i32] block_map:[i32] dim_metadata:[SparseDimension]",
+    "SparseDimension": "format:i8 dense_size:i32 segments_type:u8 segments:Int32Vector|Uint16Vector|Uint8Vector "
+    "indices_type:u8 indices:Int32Vector|Uint16Vector|Uint8Vector",
+    "Int32Vector": "values:[i32]",
+    "Uint16Vector": "values:[u16]",
+    "Uint8Vector": "values:[u8]",
     "Operator": "opcode_index:u32 inputs:[i32] outputs:[i32] builtin_options_type:u8 builtin_options:table "
     "custom_options:[u8] custom_options_format:i8 mutating_variable_inputs:[u8] intermediates:[i32] "
     "large_custom_options_offset:u64 large_custom_options_size:u64 builtin_options_2_type:u8 "
@@ -71,8 +77,13 @@ def builtin_name(deprecated_builtin_code: int, builtin_code: int) -> str:
     return _builtin_names().get(number, f"operator {number}")
 
 
-def parse_model(model: bytes, name: str) -> dict[str, Any]:
-    """A .tflite with one subgraph as nested dicts (`TFLITE`), every index checked. Raises: EdgebigError."""
+def parse_model(
+    model: bytes, name: str, *, several: bool = False, claim: Claim | None = None
+) -> dict[str, Any]:
+    """A .tflite as nested dicts (`TFLITE`), every index checked; of `several` subgraphs only where that is said.
+
+    `claim` hears what lies where. Raises: EdgebigError.
+    """
     if model[4:8] != IDENTIFIER:
         problem = (
             "is empty"
@@ -83,11 +94,11 @@ def parse_model(model: bytes, name: str) -> dict[str, Any]:
         )
         raise EdgebigError(f"{name}: {problem}", NOT_A_MODEL)
     try:
-        parsed, end = read_table(model, TFLITE, "Model")
+        parsed, end = read_table(model, TFLITE, "Model", claim)
         _check_indices(parsed)
     except DamagedError as damage:
         raise EdgebigError(f"{name}: the .tflite is cut short or damaged: {damage}", NOT_A_MODEL) from None
-    if len(parsed["subgraphs"]) != 1:
+    if len(parsed["subgraphs"]) != 1 and not (several and parsed["subgraphs"]):
         raise EdgebigError(
             f"{name}: has {len(parsed['subgraphs'])} subgraphs, and only one is understood",
             "convert it without control flow (tf.while_loop, tf.cond)",
