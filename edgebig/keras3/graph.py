@@ -1,0 +1,320 @@
+"""The config of a Keras 3 model -> a flat functional model of tf_keras, with Keras 3's names and fresh weights.
+
+A model inside the model is written out: what compresses a model looks at its layers, and into none of them. Layers
+are made once and called as often as Keras 3 called them, so that shared ones stay shared.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from edgebig.errors import EdgebigError
+from edgebig.keras import keras
+from edgebig.keras3.layers import LEFT_OUT, Plan, RefusedError, plan
+from edgebig.keras3.operations import OPERATIONS, activate
+
+_MODELS = frozenset({"Functional", "Model", "Sequential"})
+_FLOATS = frozenset({"float16", "bfloat16", "float32", "float64"})
+_POLICIES = _FLOATS | {"mixed_float16", "mixed_bfloat16"}
+_DAMAGED = "save it again with Keras 3"
+
+
+@dataclass
+class Built:
+    """`layers`: each that Keras 3 had too, by its path there, as in "backbone/stem"."""
+
+    model: Any
+    layers: dict[str, Any] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
+
+
+def build(config: dict[str, Any], where: str) -> Built:
+    """`where` opens the error messages. Raises EdgebigError that names every layer which is refused."""
+    if faults := list(_faults(config)):
+        raise EdgebigError(
+            f"{where}: {len(faults)} of its layers cannot be brought from Keras 3 to tf_keras\n"
+            + "\n".join(f"  {fault}" for fault in faults),
+            "write these with other layers of Keras, and save the model again",
+        )
+    built = Built(None)
+    try:
+        graph = _Graph(config, _Kit(built), "")
+        inputs = [
+            keras.Input(tuple(shape[1:]), name=graph.kit.free(name)) for name, shape in graph.inputs.items()
+        ]
+        outputs = graph(inputs, {})
+        model_name = _legal(str(config["config"].get("name") or "model"))
+        built.model = keras.Model(_only(inputs), _only(outputs), name=model_name)
+    except RefusedError as refusal:
+        raise EdgebigError(f"{where}: {refusal}", "write it otherwise, and save the model again") from refusal
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        said = (str(error).splitlines() or [""])[0]
+        raise EdgebigError(
+            f"{where}: its config is none of Keras 3 ({type(error).__name__}: {said})", _DAMAGED
+        ) from error
+    return built
+
+
+def in_float32(config: Any) -> tuple[Any, set[str]]:
+    """A config with float32 for every other policy, and without what it was compiled with; the policies it had."""
+    found: set[str] = set()
+
+    def rewrite(value: Any) -> Any:
+        if isinstance(value, list):
+            return [rewrite(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        copy = {key: rewrite(item) for key, item in value.items() if key != "compile_config"}
+        if "dtype" in value and ("trainable" in value or "batch_shape" in value):
+            found.add(_policy(value["dtype"]))
+            copy["dtype"] = "float32"
+        return copy
+
+    return rewrite(config), found - {"float32"}
+
+
+def _policy(dtype: Any) -> str:
+    if isinstance(dtype, dict):
+        name = (
+            dtype.get("config", {}).get("name")
+            if dtype.get("class_name") == "DTypePolicy"
+            else dtype["class_name"]
+        )
+        return str(name)
+    return str(dtype or "float32")
+
+
+def _faults(config: dict[str, Any]) -> Iterator[str]:
+    """A line for each layer or operation that is refused for what it is, wherever it stands."""
+    kind, options = config.get("class_name"), config.get("config")
+    if kind not in _MODELS or not isinstance(options, dict) or not isinstance(options.get("layers"), list):
+        yield f"{kind}: a model is a functional or a sequential one, and not a class of its own"
+        return
+    for member in options["layers"]:
+        found = member.get("class_name") if isinstance(member, dict) else None
+        name = f"{_name(member)} ({found})"
+        if found in _MODELS:
+            yield from _faults(member)
+        elif found == "InputLayer":
+            if (dtype := member["config"].get("dtype")) not in _FLOATS:
+                yield f"{name}: takes {dtype}; let it be float32"
+        elif _is_operation(member):
+            if found not in OPERATIONS:
+                yield f"{name}: this operation of keras.ops has no form in tf_keras here"
+        elif found not in LEFT_OUT:
+            try:
+                plan(member)
+            except RefusedError as refusal:
+                yield f"{name}: {refusal}"
+            else:
+                if (policy := _policy(member["config"].get("dtype"))) not in _POLICIES:
+                    yield f"{name}: its numbers are of {policy}; save the model before it is quantized"
+
+
+def _name(member: Any) -> str:
+    options = member.get("config") if isinstance(member, dict) else None
+    return str(options.get("name")) if isinstance(options, dict) else "?"
+
+
+def _is_operation(member: dict[str, Any]) -> bool:
+    module = str(member.get("module"))
+    return module.startswith(("keras.src.ops", "keras.ops", "keras.src.activations"))
+
+
+def _legal(name: str) -> str:
+    """The name as TensorFlow's scopes allow it."""
+    return re.sub(r"^[^A-Za-z0-9.]", "x", re.sub(r"[^A-Za-z0-9_.>-]", "_", name))
+
+
+def _only(items: list[Any]) -> Any:
+    return items[0] if len(items) == 1 else items
+
+
+class _Kit:
+    """What all graphs of one model share: the names that are taken, and the layers by their paths."""
+
+    def __init__(self, built: Built) -> None:
+        self.built = built
+        self._taken: set[str] = set()
+        self._shared: dict[Any, tuple[str, _Leaf | _Graph]] = {}
+
+    def free(self, name: str, prefix: str = "") -> str:
+        name = _legal(name)
+        candidates = [name, *([_legal(f"{prefix}_{name}")] if prefix else [])]
+        numbered = (f"{candidates[-1]}_{number}" for number in range(1, len(self._taken) + 2))
+        found = next(each for each in (*candidates, *numbered) if each not in self._taken)
+        self._taken.add(found)
+        return found
+
+    def member(self, config: dict[str, Any], prefix: str) -> _Leaf | _Graph:
+        """A layer or model inside; the one that was made before, where one object stands in several models."""
+        path = f"{prefix}/{_name(config)}".lstrip("/")
+        shared = config.get("shared_object_id")
+        if shared in self._shared:
+            first, found = self._shared[shared]
+            for other, layer in list(self.built.layers.items()):
+                if other == first or other.startswith(f"{first}/"):
+                    self.built.layers[path + other.removeprefix(first)] = layer
+            return found
+        made = (
+            _Graph(config, self, path)
+            if config["class_name"] in _MODELS
+            else _Leaf(config, self, prefix, path)
+        )
+        if shared is not None:
+            self._shared[shared] = path, made
+        return made
+
+    def put(self, stem: str) -> Any:
+        """Makes layers that Keras 3 had no layer for: named after the one that they came from."""
+
+        def put(kind: str, x: Any, **options: Any) -> Any:
+            name = self.free(f"{stem}_{kind.lower()}")
+            return getattr(keras.layers, kind)(name=name, **options)(x)
+
+        return put
+
+
+class _Leaf:
+    """One layer or operation, called as often as Keras 3 called it."""
+
+    def __init__(self, member: dict[str, Any], kit: _Kit, prefix: str, path: str) -> None:
+        self.member, self.kit, self.layer = member, kit, None
+        self.own_name = _name(member)
+        self.name = self.own_name
+        self.plan: Plan | None = None
+        if _is_operation(member):
+            return
+        if member["class_name"] in LEFT_OUT:
+            kit.built.left_out.append(f"{self.own_name} ({member['class_name']})")
+            return
+        self.plan = plan(member)
+        # A layer that is an activation and nothing else gives its name to what stands for it.
+        if self.plan.kind == "Activation" and self.plan.activation != "linear":
+            return
+        self.name = kit.free(self.own_name, prefix.replace("/", "_"))
+        self.layer = getattr(keras.layers, self.plan.kind)(name=self.name, **self.plan.options)
+        kit.built.layers[path] = self.layer
+
+    def __call__(self, args: list[Any], called_with: dict[str, Any]) -> list[Any]:
+        try:
+            return [self._call(args, called_with)]
+        except RefusedError as refusal:
+            raise RefusedError(f"{self.own_name} ({self.member['class_name']}): {refusal}") from refusal
+
+    def _call(self, args: list[Any], called_with: dict[str, Any]) -> Any:
+        put = self.kit.put(self.name)
+        if _is_operation(self.member):
+            return OPERATIONS[self.member["class_name"]](put, self.member["config"], *args)
+        (x,) = args
+        if self.plan is None:
+            return x
+        if self.layer is not None:
+            takes_training = getattr(self.layer, "_expects_training_arg", False)
+            x = self.layer(x, **(called_with if takes_training else {}))
+        behind = self.plan.activation
+        if isinstance(behind, Plan):
+            return getattr(keras.layers, behind.kind)(
+                name=self.kit.free(f"{self.name}_activation"), **behind.options
+            )(x)
+        return activate(put, behind, x)
+
+
+class _Graph:
+    """A sequential or functional model: its members, made once, and how tensors go through them."""
+
+    def __init__(self, config: dict[str, Any], kit: _Kit, prefix: str) -> None:
+        self.kit, options = kit, config["config"]
+        self.sequential = config["class_name"] == "Sequential"
+        self.members: dict[str, _Leaf | _Graph] = {}
+        self.nodes: dict[str, list[Any]] = {}
+        shapes: dict[str, Any] = {}
+        for member in options["layers"]:
+            name = member.get("name") or _name(member)
+            if member["class_name"] == "InputLayer":
+                given = member["config"]
+                shapes[name] = given.get("batch_shape") or given["batch_input_shape"]
+            else:
+                self.members[name] = kit.member(member, prefix)
+            self.nodes[name] = member.get("inbound_nodes", [])
+        if self.sequential:
+            shape = options.get("build_input_shape")
+            self.inputs = shapes or ({"input": shape} if shape else {})
+            if not self.inputs:
+                raise RefusedError(
+                    "a Sequential that does not know its input's shape; let it begin with Input(shape)"
+                )
+            return
+        self.inputs = {name: shapes[name] for name, _, _ in _references(options["input_layers"])}
+        self.outputs = _references(options["output_layers"])
+
+    def __call__(self, args: list[Any], called_with: dict[str, Any]) -> list[Any]:
+        tensors = args[0] if len(args) == 1 and isinstance(args[0], list) else args
+        if self.sequential:
+            for member in self.members.values():
+                tensors = member(tensors, called_with)
+            return tensors
+        made: dict[str, list[list[Any]]] = {name: [] for name in self.members}
+        made |= {name: [[tensor]] for name, tensor in zip(self.inputs, tensors, strict=True)}
+        waiting = [(name, node) for name in self.members for node in self.nodes[name]]
+        while waiting:
+            later: list[tuple[str, Any]] = []
+            for name, node in waiting:
+                # A member's calls are made in their order: it is by their number that others refer to them.
+                blocked = any(name == earlier for earlier, _ in later)
+                if blocked or not all(len(made[origin]) > index for origin, index, _ in _origins(node)):
+                    later.append((name, node))
+                    continue
+                given, options = _arguments(node, made, called_with)
+                made[name].append(self.members[name](given, options))
+            if len(later) == len(waiting):
+                raise RefusedError(f"its layers do not hang together; {later[0][0]} waits for ever")
+            waiting = later
+        # Keras counts the calls of a functional model inside from 1 here, and from 0 everywhere else.
+        inside = {
+            name for name, one in self.members.items() if isinstance(one, _Graph) and not one.sequential
+        }
+        return [made[name][index - (name in inside)][at] for name, index, at in self.outputs]
+
+
+def _references(value: Any) -> list[tuple[str, int, int]]:
+    """[name, call, output], or a list of such."""
+    if isinstance(value, list) and len(value) == 3 and isinstance(value[0], str):
+        return [(value[0], value[1], value[2])]
+    if isinstance(value, list):
+        return [found for item in value for found in _references(item)]
+    raise RefusedError("its inputs or outputs go by names; let them be tensors or lists of tensors")
+
+
+def _origins(value: Any) -> Iterator[tuple[str, int, int]]:
+    """The tensors that a call takes, as [layer, call, output]."""
+    if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
+        yield tuple(value["config"]["keras_history"])
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _origins(item)
+
+
+def _arguments(
+    node: Any, made: dict[str, Any], called_with: dict[str, Any]
+) -> tuple[list[Any], dict[str, Any]]:
+    def revive(value: Any) -> Any:
+        if isinstance(value, list):
+            return [revive(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        if value.get("class_name") != "__keras_tensor__":
+            raise RefusedError(f"a layer is called with a {value.get('class_name')}")
+        name, index, at = value["config"]["keras_history"]
+        return made[name][index][at]
+
+    named = {key: value for key, value in node["kwargs"].items() if value is not None}
+    training = named.pop("training", called_with.get("training"))
+    if named or training:
+        raise RefusedError(
+            f"a layer is called with {', '.join([*named, *(['training=True'] if training else [])])}"
+        )
+    return [revive(value) for value in node["args"]], ({} if training is None else {"training": training})
