@@ -10,7 +10,8 @@ from edgebig import lookup
 from edgebig.errors import EdgebigError
 
 SHIPPED = [
-    "article-logistic", "article-mlp", "digits", "digits-quick", "digits-small", "fashion", "keras-convnet",
+    "article-logistic", "article-mlp", "digits", "digits-nano", "digits-quick", "digits-small", "digits-teacher",
+    "fashion", "keras-convnet",
 ]  # fmt: skip
 
 

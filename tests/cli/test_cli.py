@@ -22,7 +22,8 @@ from edgebig.errors import DeviceError, EdgebigError, Shortfall
 ROOT = Path(__file__).resolve().parent.parent.parent
 GOLDEN = ROOT / "tests" / "golden" / "digits-int8.tflite"
 RECIPES = (
-    "article-logistic", "article-mlp", "digits", "digits-quick", "digits-small", "fashion", "keras-convnet",
+    "article-logistic", "article-mlp", "digits", "digits-nano", "digits-quick", "digits-small", "digits-teacher",
+    "fashion", "keras-convnet",
 )  # fmt: skip
 COMMANDS = [
     "train", "compress", "convert", "eval", "bench", "predict", "recipes", "devices", "init", "doctor", "runs", "data",
