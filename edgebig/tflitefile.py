@@ -224,10 +224,10 @@ class _AlignedBuffer:
 
 def pack_model(tree: Any, files: Mapping[str, bytes]) -> bytes:
     """The bytes of a ModelT with `files` in a zip behind them; the same bytes for the same tree and files."""
-    import flatbuffers
+    from edgebig.fbwriter import SharingBuilder
 
     tree.buffers = [_AlignedBuffer(buffer) for buffer in tree.buffers or []]
-    builder = flatbuffers.Builder(1024)
+    builder = SharingBuilder(1024)
     builder.Finish(tree.Pack(builder), IDENTIFIER)
     packed = io.BytesIO(bytes(builder.Output()))
     if files:
