@@ -293,7 +293,8 @@ class _Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no t
         self.model.stop_training = progress.ended(self.spec, self.first_eligible_epoch)
 
     def diverged(self, problem: str) -> EdgebigError:
-        table = "train" if self.what == "train" else f"compress.{self.what}"
+        phase = self.what.split(":", maxsplit=1)[0]  # as in "slim: sparsify"
+        table = "train" if phase == "train" else f"compress.{phase}"
         hint = f"lower it: --set {table}.learning_rate={self.spec.learning_rate / 10:g}"
         if self.checkpoint and self.progress.epoch:
             hint += f"; {self.checkpoint.path} holds epoch {self.progress.epoch}, the last good one"
