@@ -8,7 +8,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
@@ -313,6 +313,9 @@ class Train(Fit):
     )
 
 
+SLIM_TARGETS = ("macs", "size_bytes", "latency")
+
+
 class Slim(Fit):
     """Removes whole channels, the least important ones, and trains what is left; to one of the three targets."""
 
@@ -329,11 +332,24 @@ class Slim(Fit):
         description="what a channel is ranked by: its BatchNorm scale, or what the loss says of it",
     )
     sparsify_epochs: int = Field(
-        2, ge=0, le=10_000, description="before the cut, with a penalty on BatchNorm's scales"
+        2, ge=0, le=10_000, description="of bn-scale: before the cut, with a penalty on BatchNorm's scales"
     )
     l1: float = Field(0.0001, ge=0, le=1, description="that penalty, a scale")
+    multiple: int = Field(
+        8,
+        ge=1,
+        le=64,
+        description="channels stay in multiples of this power of two, as kernels like; few channels in halves",
+    )
     epochs: int = Field(4, ge=1, le=10_000, description="after the cut")
     learning_rate: float = Field(0.001, gt=0, le=10, description="the highest of the schedule")
+
+    @field_validator("multiple")
+    @classmethod
+    def _power_of_two(cls, multiple: int) -> int:
+        if multiple & (multiple - 1):
+            raise ValueError("must be a power of two, as in 8")
+        return multiple
 
     @model_validator(mode="after")
     def _one_target(self) -> Slim:
@@ -366,7 +382,9 @@ class Distil(Fit):
     @field_validator("teacher", mode="before")
     @classmethod
     def _one_or_several(cls, teacher: Any) -> Any:
-        return (teacher,) if isinstance(teacher, str) else teacher
+        if isinstance(teacher, str):
+            return (teacher,)
+        return tuple(teacher) if isinstance(teacher, list) else teacher
 
 
 class Prune(Fit):
@@ -380,11 +398,21 @@ class Prune(Fit):
     pattern: Literal["any", "2:4", "block"] = Field(
         "any", description="2:4: two of every four weights along the inputs; block: whole blocks of `block`"
     )
-    block: tuple[int, int] = Field(
+    block: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = Field(
         (1, 4), description="of pattern block: outputs and inputs that go together"
     )
     epochs: int = Field(2, ge=1, le=10_000, description="times through the training examples")
     learning_rate: float = Field(0.001, gt=0, le=10, description="the highest of the schedule")
+
+    @model_validator(mode="after")
+    def _two_of_four_is_a_half(self) -> Prune:
+        if self.pattern == "2:4" and self.sparsity != 0.5:
+            raise ValueError(
+                f"pattern 2:4 is a sparsity of 0.5 in every layer, not {self.sparsity:g}: leave one of them out"
+            )
+        if self.pattern == "2:4" and self.scope == "global":
+            raise ValueError("pattern 2:4 is the same share in every layer: leave scope out")
+        return self
 
 
 class Cluster(Fit):
@@ -587,6 +615,12 @@ def anchored_source(source: str, folder: Path) -> str:
     return f"{kind}:{os.path.normpath(folder.absolute() / Path(path).expanduser())}{end}" if path else source
 
 
+def anchored_teacher(name: str) -> str:
+    """A teacher's name from the command line: where there is a file or folder of that name, its absolute path."""
+    path = Path(name).expanduser()
+    return os.path.normpath(path.absolute()) if path.exists() else name
+
+
 def _anchored(value: Any, folder: Path) -> Any:
     """The same with every text in a table or array: what stands in a recipe holds wherever a command is given."""
     match value:
@@ -674,18 +708,17 @@ def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     return parse(tables, recipe.name, settings, file="--set", hint=_SET_AS_IN)
 
 
-def with_passes(recipe: Recipe, *, int8: bool, prune: float | None) -> Recipe:
-    """`recipe` with these passes in place of its own; its settings of a pass still hold if it is asked for.
+def with_passes(recipe: Recipe, passes: Mapping[str, Mapping[str, Any]]) -> Recipe:
+    """`recipe` with these passes, each a name and the settings asked for, in place of its own.
 
-    Raises EdgebigError where `prune` is no share between 0 and 1.
+    Its other settings of a pass still hold where the pass is asked for. Raises EdgebigError where a setting is no good.
     """
-    if prune is not None and not 0 < prune < 1:
-        raise EdgebigError(f"--prune {prune}: a share of zeros is over 0 and under 1", "as in --prune 0.5")
     tables = recipe.model_dump(mode="json", exclude_none=True)
     own = tables["compress"]
     tables["compress"] = {}
-    if int8:
-        tables["compress"]["qat"] = own.get("qat", {})
-    if prune is not None:
-        tables["compress"]["prune"] = {**own.get("prune", {}), "sparsity": prune}
-    return parse(tables, recipe.name, file="--prune")
+    for name, settings in passes.items():
+        kept = own.get(name, {})
+        if name == "slim" and settings:
+            kept = {key: value for key, value in kept.items() if key not in SLIM_TARGETS}
+        tables["compress"][name] = {**kept, **settings}
+    return parse(tables, recipe.name, file="the command line", hint="give another value")

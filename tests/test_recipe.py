@@ -352,22 +352,33 @@ def test_set_on_a_resolved_recipe() -> None:
 
 
 def test_with_passes_keeps_a_pass_s_own_settings() -> None:
-    spec = parsed(compress={"prune": {"epochs": 7, "sparsity": 0.3}})
-    both = recipe.with_passes(spec, int8=True, prune=0.8)
+    spec = parsed(
+        compress={"prune": {"epochs": 7, "sparsity": 0.3}, "slim": {"size_bytes": 9000, "epochs": 5}}
+    )
+    both = recipe.with_passes(spec, {"qat": {}, "prune": {"sparsity": 0.8}})
     assert both.compress.prune is not None
     assert (both.compress.prune.epochs, both.compress.prune.sparsity) == (7, 0.8)
     assert both.compress.qat is not None
     assert both.compress.qat.epochs == 3
-    int8 = recipe.with_passes(spec, int8=True, prune=None)
+    int8 = recipe.with_passes(spec, {"qat": {}})
     assert int8.compress.prune is None
     assert (int8.train, int8.data, int8.model, int8.name) == (spec.train, spec.data, spec.model, spec.name)
+    # Of three targets one holds: the one that was asked for last.
+    slim = recipe.with_passes(spec, {"slim": {"macs": 0.5}}).compress.slim
+    assert slim is not None
+    assert (slim.macs, slim.size_bytes, slim.epochs) == (0.5, None, 5)
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, 1.5, -0.1, float("nan"), float("inf")])
 def test_with_passes_takes_a_share(share: float) -> None:
-    with pytest.raises(EdgebigError, match="--prune") as caught:
-        recipe.with_passes(parsed(), int8=False, prune=share)
-    assert caught.value.hint == "as in --prune 0.5"
+    with pytest.raises(EdgebigError, match=r"\[compress.prune\]: sparsity"):
+        recipe.with_passes(parsed(), {"prune": {"sparsity": share}})
+
+
+def test_of_slim_s_targets_one() -> None:
+    for tables in ({}, {"macs": 0.5, "latency": 0.5}):
+        with pytest.raises(EdgebigError, match="one target of macs, size_bytes, latency"):
+            parsed(compress={"slim": tables})
 
 
 def floats(low: float, high: float) -> st.SearchStrategy[float]:

@@ -29,8 +29,9 @@ def compressed(
 ) -> Artifact:
     from edgebig import compress
 
-    spec = recipe.with_settings(recipe.with_passes(trained.spec, int8=int8, prune=prune), settings or [])
-    return compress.compress(trained.run, spec, trained.splits)
+    passes = {**({"qat": {}} if int8 else {}), **({} if prune is None else {"prune": {"sparsity": prune}})}
+    spec = recipe.with_settings(recipe.with_passes(trained.spec, passes), settings or [])
+    return compress.compress(trained.run, spec, trained.splits).artifact
 
 
 @pytest.fixture(scope="module")

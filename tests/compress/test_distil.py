@@ -160,7 +160,7 @@ def test_the_teacher_reads_once_and_the_passes_after_it_learn_from_it_too(
             )
         }
     )
-    made = compression.compress(run, spec, splits)
+    made = compression.compress(run, spec, splits).artifact
     assert made.name == "distil-int8"
     assert made.card is not None
     distilled, quantized, _ = (record.model_dump() for record in made.card.passes)
@@ -170,7 +170,7 @@ def test_the_teacher_reads_once_and_the_passes_after_it_learn_from_it_too(
     kept = list((tmp_path / "cache" / "edgebig" / "taught").iterdir())
     assert [path.stem for path in kept] == [distilled["taught_sha256"]]
     assert "reads 2 views" in capsys.readouterr().err
-    again = compression.compress(run, spec, splits)
+    again = compression.compress(run, spec, splits).artifact
     # The file's own name is in it, and that is another one.
     assert again.card is not None
     assert again.card.passes == made.card.passes
