@@ -45,7 +45,7 @@ def build(config: dict[str, Any], where: str) -> Built:
         inputs = [
             keras.Input(tuple(shape[1:]), name=graph.kit.free(name)) for name, shape in graph.inputs.items()
         ]
-        outputs = graph(inputs, {})
+        outputs = graph(inputs)
         model_name = _legal(str(config["config"].get("name") or "model"))
         built.model = keras.Model(_only(inputs), _only(outputs), name=model_name)
     except RefusedError as refusal:
@@ -139,7 +139,6 @@ class _Kit:
     def __init__(self, built: Built) -> None:
         self.built = built
         self._taken: set[str] = set()
-        self._shared: dict[Any, tuple[str, _Leaf | _Graph]] = {}
 
     def free(self, name: str, prefix: str = "") -> str:
         name = _legal(name)
@@ -148,25 +147,6 @@ class _Kit:
         found = next(each for each in (*candidates, *numbered) if each not in self._taken)
         self._taken.add(found)
         return found
-
-    def member(self, config: dict[str, Any], prefix: str) -> _Leaf | _Graph:
-        """A layer or model inside; the one that was made before, where one object stands in several models."""
-        path = f"{prefix}/{_name(config)}".lstrip("/")
-        shared = config.get("shared_object_id")
-        if shared in self._shared:
-            first, found = self._shared[shared]
-            for other, layer in list(self.built.layers.items()):
-                if other == first or other.startswith(f"{first}/"):
-                    self.built.layers[path + other.removeprefix(first)] = layer
-            return found
-        made = (
-            _Graph(config, self, path)
-            if config["class_name"] in _MODELS
-            else _Leaf(config, self, prefix, path)
-        )
-        if shared is not None:
-            self._shared[shared] = path, made
-        return made
 
     def put(self, stem: str) -> Any:
         """Makes layers that Keras 3 had no layer for: named after the one that they came from."""
@@ -199,13 +179,13 @@ class _Leaf:
         self.layer = getattr(keras.layers, self.plan.kind)(name=self.name, **self.plan.options)
         kit.built.layers[path] = self.layer
 
-    def __call__(self, args: list[Any], called_with: dict[str, Any]) -> list[Any]:
+    def __call__(self, args: list[Any]) -> list[Any]:
         try:
-            return [self._call(args, called_with)]
+            return [self._call(args)]
         except RefusedError as refusal:
             raise RefusedError(f"{self.own_name} ({self.member['class_name']}): {refusal}") from refusal
 
-    def _call(self, args: list[Any], called_with: dict[str, Any]) -> Any:
+    def _call(self, args: list[Any]) -> Any:
         put = self.kit.put(self.name)
         if _is_operation(self.member):
             return OPERATIONS[self.member["class_name"]](put, self.member["config"], *args)
@@ -213,8 +193,7 @@ class _Leaf:
         if self.plan is None:
             return x
         if self.layer is not None:
-            takes_training = getattr(self.layer, "_expects_training_arg", False)
-            x = self.layer(x, **(called_with if takes_training else {}))
+            x = self.layer(x)
         behind = self.plan.activation
         if isinstance(behind, Plan):
             return getattr(keras.layers, behind.kind)(
@@ -238,7 +217,9 @@ class _Graph:
                 given = member["config"]
                 shapes[name] = given.get("batch_shape") or given["batch_input_shape"]
             else:
-                self.members[name] = kit.member(member, prefix)
+                path = f"{prefix}/{_name(member)}".lstrip("/")
+                inside = member["class_name"] in _MODELS
+                self.members[name] = _Graph(member, kit, path) if inside else _Leaf(member, kit, prefix, path)
             self.nodes[name] = member.get("inbound_nodes", [])
         if self.sequential:
             shape = options.get("build_input_shape")
@@ -251,11 +232,11 @@ class _Graph:
         self.inputs = {name: shapes[name] for name, _, _ in _references(options["input_layers"])}
         self.outputs = _references(options["output_layers"])
 
-    def __call__(self, args: list[Any], called_with: dict[str, Any]) -> list[Any]:
+    def __call__(self, args: list[Any]) -> list[Any]:
         tensors = args[0] if len(args) == 1 and isinstance(args[0], list) else args
         if self.sequential:
             for member in self.members.values():
-                tensors = member(tensors, called_with)
+                tensors = member(tensors)
             return tensors
         made: dict[str, list[list[Any]]] = {name: [] for name in self.members}
         made |= {name: [[tensor]] for name, tensor in zip(self.inputs, tensors, strict=True)}
@@ -268,8 +249,7 @@ class _Graph:
                 if blocked or not all(len(made[origin]) > index for origin, index, _ in _origins(node)):
                     later.append((name, node))
                     continue
-                given, options = _arguments(node, made, called_with)
-                made[name].append(self.members[name](given, options))
+                made[name].append(self.members[name](_arguments(node, made)))
             if len(later) == len(waiting):
                 raise RefusedError(f"its layers do not hang together; {later[0][0]} waits for ever")
             waiting = later
@@ -311,10 +291,8 @@ def _arguments(
         name, index, at = value["config"]["keras_history"]
         return made[name][index][at]
 
-    named = {key: value for key, value in node["kwargs"].items() if value is not None}
-    training = named.pop("training", called_with.get("training"))
-    if named or training:
-        raise RefusedError(
-            f"a layer is called with {', '.join([*named, *(['training=True'] if training else [])])}"
-        )
-    return [revive(value) for value in node["args"]], ({} if training is None else {"training": training})
+    # `training`: what a layer was called with does not hold in Keras 3, where the whole model is called with another.
+    named = [key for key, value in node["kwargs"].items() if value is not None and key != "training"]
+    if named:
+        raise RefusedError(f"a layer is called with {', '.join(named)}")
+    return [revive(value) for value in node["args"]]

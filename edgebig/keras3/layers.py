@@ -80,9 +80,10 @@ OPTIONS: dict[str, frozenset[str]] = {
 # Outside training they hand on what they get. Augmentation belongs in [data] augment of the recipe.
 LEFT_OUT = frozenset({
     "AugMix", "AutoContrast", "CutMix", "Identity", "MixUp", "RandAugment", "RandomBrightness",
-    "RandomColorDegeneration", "RandomColorJitter", "RandomContrast", "RandomElasticTransform", "RandomErasing", "RandomFlip",
-    "RandomGaussianBlur", "RandomGrayscale", "RandomHue", "RandomInvert", "RandomPerspective", "RandomPosterization", "RandomRotation",
-    "RandomSaturation", "RandomSharpness", "RandomShear", "RandomTranslation", "RandomZoom",
+    "RandomColorDegeneration", "RandomColorJitter", "RandomContrast", "RandomElasticTransform",
+    "RandomErasing", "RandomFlip", "RandomGaussianBlur", "RandomGrayscale", "RandomHue", "RandomInvert",
+    "RandomPerspective", "RandomPosterization", "RandomRotation", "RandomSaturation", "RandomSharpness",
+    "RandomShear", "RandomTranslation", "RandomZoom",
 })  # fmt: skip
 _RENAMED = {("LeakyReLU", "negative_slope"): "alpha"}
 # Options of Keras 3 that tf_keras has not, with the value by which both do the same.
@@ -164,9 +165,9 @@ def _value(key: str, value: Any) -> Any:
         ("_constraint", _CONSTRAINTS, keras.constraints),
     ):
         if key.endswith(end) and value is not None:
-            name = value.get("class_name") if isinstance(value, dict) else value
+            name = str(value.get("class_name") if isinstance(value, dict) else value)
             if name not in known:
-                raise RefusedError(f"there is no form of {key} '{name!s:.60}' in tf_keras")
+                raise RefusedError(f"there is no form of {key} '{name:.60}' in tf_keras")
             return getattr(module, name)(**value["config"])
     return (
         tuple(value)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from edgebig.errors import EdgebigError
 from edgebig.keras3 import archive
 
 _DEADLINE_S = 600
+_SHOWN_CHARACTERS = 300
 _ASK = """if True:
     import json, sys
     import keras
