@@ -1,0 +1,143 @@
+"""A model in the real tflite-micro against the reference kernels of this host, on real pictures."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgebig import environment
+from edgebig.data.examples import Images
+from edgebig.errors import EdgebigError, Shortfall
+from edgebig.ondevice import infer
+from edgebig.ondevice.faults import Fault
+from edgebig.progress import quiet
+
+ENVIRONMENT = "tflite-micro"
+HOST_RUNTIME = "ai-edge-litert"
+UNCHECKED = f"UNCHECKED in tflite-micro: edgebig environment add {ENVIRONMENT}, then export again"
+# What int8 kernels of two makes may differ by; floats are added up in another order.
+TOLERANCE_STEPS = 2
+TOLERANCE_FLOAT = 1e-5
+_CHILD = Path(__file__).with_name("tflm_child.py")
+_DEADLINE_S = 600.0
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the reference kernels make of pictures: `inputs` (N, H, W, C) and `outputs` (N, classes) in the model's
+    own numbers; `pixels` (256,): what each grey level becomes.
+    """
+
+    inputs: npt.NDArray[Any]
+    outputs: npt.NDArray[Any]
+    pixels: npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Check:
+    """How tflite-micro's outputs differ from the reference kernels'; `largest` in steps of an int8 output, or real."""
+
+    runtime: str
+    n: int
+    outputs: int
+    differ: int
+    largest: float
+    unit: str
+    labels_differ: int
+    used_bytes: int
+    arena_bytes: int
+
+    def sentence(self) -> str:
+        if not self.differ:
+            return f"{self.runtime} gives the reference kernels' outputs bit for bit on {self.n:,} examples"
+        most = (
+            f"{self.largest:g} step" + "s" * (self.largest != 1)
+            if self.unit == "steps"
+            else f"{self.largest:.1e}"
+        )
+        return (
+            f"{self.runtime} against the reference kernels on {self.n:,} examples: {self.differ:,} of "
+            f"{self.outputs:,} outputs differ, by {most} at most; {self.labels_differ or 'no'} label"
+            f"{'s differ' if self.labels_differ > 1 else ' differs'}"
+        )
+
+
+def reference(model: bytes, images_u8: Images, preprocessing: dict[str, Any]) -> Reference:
+    """uint8 (N, H, W, C) pictures by the reference kernels on this host. Raises: EdgebigError if they do not fit."""
+    with _file(model) as path, _faults():
+        with quiet():
+            loaded = infer.Model(str(path), HOST_RUNTIME, "reference", threads=1)
+        outputs = infer.classify(loaded, images_u8, preprocessing)
+        pixels = infer.input_table(loaded.input, preprocessing)
+    return Reference(pixels[images_u8], outputs, pixels)
+
+
+def check(model: bytes, expected: Reference, name: str) -> Check:
+    """Runs `model` in tflite-micro on the inputs of `expected`.
+
+    Raises: EdgebigError if the environment is not made, or tflite-micro refuses the model; Shortfall if it gives other
+    outputs than TOLERANCE_STEPS (or TOLERANCE_FLOAT) allows, or another label.
+    """
+    runtime = f"{ENVIRONMENT} {environment.versions(ENVIRONMENT).get('tflite_micro', '')}".strip()
+    with _file(model) as path:
+        inputs, outputs = path.with_name("inputs.npy"), path.with_name("outputs.npy")
+        np.save(inputs, expected.inputs)
+        request = {"model": str(path), "inputs": str(inputs), "outputs": str(outputs)}
+        told = environment.run(ENVIRONMENT, _CHILD, request, deadline_s=_DEADLINE_S)
+        found = compare(np.load(outputs), expected.outputs, runtime, told)
+    tolerance = TOLERANCE_STEPS if found.unit == "steps" else TOLERANCE_FLOAT
+    if found.largest > tolerance or found.labels_differ:
+        raise Shortfall(f"{name}: {found.sentence()}", "nothing was written; use another variant of it")
+    return found
+
+
+def compare(
+    outputs: npt.NDArray[Any], expected: npt.NDArray[Any], runtime: str, told: dict[str, int]
+) -> Check:
+    """(N, classes) outputs against the expected ones, of one dtype; `told`: what the child said of the arena."""
+    integers = np.issubdtype(expected.dtype, np.integer)
+    # A NaN differs from everything, and max would let it pass as no number.
+    difference = np.nan_to_num(np.abs(outputs.astype(np.float64) - expected.astype(np.float64)), nan=np.inf)
+    return Check(
+        runtime=runtime,
+        n=len(outputs),
+        outputs=outputs.size,
+        differ=int(np.count_nonzero(difference)),
+        largest=float(difference.max(initial=0.0)),
+        unit="steps" if integers else "real",
+        labels_differ=int(np.sum(np.argmax(outputs, axis=1) != np.argmax(expected, axis=1))),
+        used_bytes=told["used_bytes"],
+        arena_bytes=told["arena_bytes"],
+    )
+
+
+def is_there() -> bool:
+    """Whether the environment is made, and not broken."""
+    try:
+        environment.python(ENVIRONMENT)
+    except EdgebigError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _file(model: bytes) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="edgebig-") as folder:
+        path = Path(folder) / "model.tflite"
+        path.write_bytes(model)
+        yield path
+
+
+@contextlib.contextmanager
+def _faults() -> Iterator[None]:
+    try:
+        yield
+    except Fault as fault:
+        raise EdgebigError(fault.problem, fault.hint) from fault
