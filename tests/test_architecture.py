@@ -73,9 +73,11 @@ ROOMS: dict[str, set[str]] = {
     "check.activations": set(),
     "check.matching": {"tflitegraph"},
     "check.cut": {"tflitefile", "tflitegraph"},
-    "check.keras": {"keras", "check.activations", "check.matching"},
+    "check.signal": {"tflitegraph"},
+    "check.keras": {"keras", "check.matching"},
     "check.layers": {
         "tflitefile", "tflitegraph", "data.examples", "environment", "check.activations", "check.matching", "check.cut",
+        "check.signal",
     },
     "comparison": {"artifact", "evaluation", "runs", "stats", "data.examples", "environment", "check.layers"},
     "checkpoint": set(),
