@@ -171,6 +171,7 @@ THIRD_PARTY_OF = {
     "data.drift": {"numpy"},
     "data.survey": {"numpy"},
     "data.sample": {"numpy"},
+    "compress": THIRD_PARTY | {"litert_quantizer"},
     "ondevice": {"numpy", "PIL"} | RUNTIMES,
     "export": {"numpy", "tflite_micro"},  # the second in the child alone, which an environment of its own runs
 }

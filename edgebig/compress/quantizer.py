@@ -13,6 +13,7 @@ import numpy as np
 
 from edgebig.errors import EdgebigError
 from edgebig.progress import quiet
+from edgebig.tflitefile import attached_files, pack_model, unpack_model
 
 PACKAGE = "litert-quantizer"
 # What 4 bits are built for; elsewhere weights take 8 (a convolution by depth, say).
@@ -61,7 +62,8 @@ def quantize(
             f"{name}: {PACKAGE} refuses to make it {dtype}: {(str(error).splitlines() or ['no reason given'])[0]}",
             "another dtype may do (--set compress.ptq.dtype=float16)",
         ) from error
-    return bytes(result.quantized_model)
+    # The library says every equal vector anew, and leaves out the attached files.
+    return pack_model(unpack_model(bytes(result.quantized_model), name), attached_files(model, name))
 
 
 def _recipe(library: Any, dtype: str) -> Any:
