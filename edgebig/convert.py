@@ -6,14 +6,15 @@ import importlib.metadata
 import platform
 import re
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 import edgebig
-from edgebig import artifact, files, flatbuffer, metadata, stats
+from edgebig import artifact, files, flatbuffer, islands, metadata, stats
 from edgebig.artifact import Artifact, Card, ExampleSet, HostAccuracy, PassRecord, Preprocessing, Tensor
 from edgebig.check import tflite
 from edgebig.data.examples import Examples, Splits
@@ -24,12 +25,54 @@ from edgebig.recipe import Augment, Recipe
 _VERSIONED = ("tensorflow", "tf_keras", "tensorflow-model-optimization", "ai-edge-litert", "numpy")
 
 
-def to_tflite(model: Any, *, int8: bool, io: str = "int8") -> bytes:
+def to_tflite(
+    model: Any, *, int8: bool, io: str = "int8", sparse: bool = False, float_layers: Collection[str] = ()
+) -> bytes:
     """A Keras model with one picture in as .tflite bytes, batch 1.
 
     Its input is named `image`, its output `probabilities`. int8: the model has been through QAT; every operator must
-    come out in int8, or EdgebigError says which did not; `io` is then the type of its input and output.
+    come out in int8, or EdgebigError says which did not; `io` is then the type of its input and output. `sparse`: in
+    the converter's sparse format, to be weighed, not shipped: XNNPACK refuses it in int8. `float_layers`: those that
+    QAT left in float; they must come out so, and no others.
     """
+    from edgebig.keras import tf
+
+    converter = converter_of(model)
+    if int8:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.inference_input_type = tf.int8
+        converter.inference_output_type = tf.int8
+    if sparse:
+        converter.optimizations = [*converter.optimizations, tf.lite.Optimize.EXPERIMENTAL_SPARSITY]
+    data = run_converter(converter)
+    if int8 and float_layers:
+        data = islands.without_barriers(data)
+        if drowned := islands.drowned(data, float_layers):
+            raise EdgebigError(
+                f"these layers were to stay in float and came out in int8: {', '.join(drowned)}",
+                "leave them out of [compress.qat] float_layers",
+            )
+    left = islands.strangers(data, float_layers) if float_layers else flatbuffer.float_operators(data)
+    if int8 and left:
+        raise EdgebigError(
+            f"these operators stayed in float: {', '.join(left)}",
+            "the model is not fully int8; a layer of it cannot be quantized",
+        )
+    return flatbuffer.rewrite_io(data, io, model.name) if int8 else data
+
+
+def layer_weights(data: bytes, layers: Iterable[str]) -> dict[str, npt.NDArray[Any]]:
+    """The weights as stored, outputs first (`flatbuffer.weights`), of each of `layers` that has any, by its name."""
+    found: dict[str, npt.NDArray[Any]] = {}
+    for tensor, weights in flatbuffer.weights(data).items():
+        # The converter names a weight after its place in the graph: digit_cnn/quant_stem/Conv2D;digit_cnn/...
+        path = {part.removeprefix("quant_") for part in re.split("[/;]", tensor)[1:]}
+        found |= {layer: weights for layer in layers if layer in path}
+    return found
+
+
+def converter_of(model: Any) -> Any:
+    """TensorFlow's converter, set to a float .tflite of batch 1, for further settings."""
     from edgebig.keras import tf
 
     shape = [1, *model.inputs[0].shape[1:]]
@@ -39,28 +82,18 @@ def to_tflite(model: Any, *, int8: bool, io: str = "int8") -> bytes:
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], model)
     # The same operators and weights come out, to the bit, in a tenth of the time.
     converter.experimental_lower_to_saved_model = False
-    if int8:
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.inference_input_type = tf.int8
-        converter.inference_output_type = tf.int8
+    return converter
+
+
+def run_converter(converter: Any) -> bytes:
+    """What a converter makes, with `to_tflite`'s names of input and output."""
     with quiet():
-        data = flatbuffer.name_edges(bytes(converter.convert()), "image", "probabilities")
-    if int8 and (left := flatbuffer.float_operators(data)):
-        raise EdgebigError(
-            f"these operators stayed in float: {', '.join(left)}",
-            "the model is not fully int8; a layer of it cannot be quantized",
-        )
-    return flatbuffer.rewrite_io(data, io, model.name) if int8 else data
+        return flatbuffer.name_edges(bytes(converter.convert()), "image", "probabilities")
 
 
 def layer_sparsity(data: bytes, layers: Iterable[str]) -> dict[str, float]:
     """The share of zeros among the stored weights of each of `layers` that has any, by the layer's name."""
-    shares: dict[str, float] = {}
-    for tensor, share in flatbuffer.weight_sparsity(data).items():
-        # The converter names a weight after its place in the graph: digit_cnn/quant_stem/Conv2D;digit_cnn/...
-        path = {part.removeprefix("quant_") for part in re.split("[/;]", tensor)[1:]}
-        shares |= {layer: share for layer in layers if layer in path}
-    return shares
+    return {layer: float(np.mean(weights == 0)) for layer, weights in layer_weights(data, layers).items()}
 
 
 def publish(
@@ -73,16 +106,12 @@ def publish(
     parameters: int,
     passes: Sequence[PassRecord],
     parent: str | None,
+    stripped: bool = False,
 ) -> Artifact:
-    """Puts the metadata in, measures accuracy on the test split on this host, writes <variant>.tflite and its card."""
-    data = metadata.attach_metadata(
-        data,
-        name=f"{spec.name} {variant}",
-        description="Made by edgebig. The card beside this file tells how, from what, and how well it does.",
-        labels=splits.classes,
-        mean=0.0,
-        std=255.0,
-    )
+    """Puts the metadata in, or strips the file of all but what a runtime needs, measures accuracy on the test split on
+    this host, and writes <variant>.tflite and its card.
+    """
+    data = strip.strip(data, variant) if stripped else with_metadata(data, variant, spec, splits)
     contract = flatbuffer.io_contract(data, f"{variant}.tflite")
     card = Card(
         recipe=spec.name,
@@ -107,6 +136,18 @@ def publish(
         host_accuracy=host_accuracy(data, splits.test, "test", preprocessing(spec, splits)),
     )
     return artifact.save(folder, variant, data, card)
+
+
+def with_metadata(data: bytes, variant: str, spec: Recipe, splits: Splits) -> bytes:
+    """The .tflite bytes as they ship: with labels and normalisation in them."""
+    return metadata.attach_metadata(
+        data,
+        name=f"{spec.name} {variant}",
+        description="Made by edgebig. The card beside this file tells how, from what, and how well it does.",
+        labels=splits.classes,
+        mean=0.0,
+        std=255.0,
+    )
 
 
 def with_io(source: Artifact, dtype: Any, folder: Path | None = None) -> Artifact:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from edgebig.errors import EdgebigError
 from edgebig.tflitefile import (
@@ -106,24 +107,43 @@ def float_operators(model: bytes, name: str = "model") -> list[str]:
     return found
 
 
-def weight_sparsity(model: bytes, name: str = "model") -> dict[str, float]:
-    """The share of weights that are zero, by the tensor's name, of each convolution and fully connected operator.
+def weights(model: bytes, name: str = "model") -> dict[str, npt.NDArray[Any]]:
+    """The stored weights, outputs first, by the tensor's name, of each convolution and fully connected operator.
 
-    Raises: EdgebigError as `io_contract`.
+    int8, int4 (as int8), float16 or float32 (O, ..., I), of a depthwise one (1, H, W, O); those of a sparse form, and
+    of other types, are left out. Raises: EdgebigError as `io_contract`.
     """
     parsed = parse_model(model, name)
     graph = parsed["subgraphs"][0]
-    shares = {}
+    found, source = {}, {}
     for operator in graph["operators"]:
         code = parsed["operator_codes"][operator["opcode_index"]]
-        if builtin_name(code["deprecated_builtin_code"], code["builtin_code"]) not in WEIGHTED_OPERATORS:
+        kind = builtin_name(code["deprecated_builtin_code"], code["builtin_code"])
+        if kind == "DEQUANTIZE":  # between float16 weights and their operator
+            source[operator["outputs"][0]] = operator["inputs"][0]
+        if kind not in WEIGHTED_OPERATORS or len(operator["inputs"]) < 2:
             continue
-        tensor = graph["tensors"][operator["inputs"][1]]
+        tensor = graph["tensors"][source.get(operator["inputs"][1], operator["inputs"][1])]
         data = bytes(parsed["buffers"][tensor["buffer"]]["data"])
-        # int8 weights are symmetric: their zero point is 0.
-        if DTYPES[tensor["type"]] in ("int8", "float32") and data:
-            shares[tensor["name"]] = float(np.mean(np.frombuffer(data, DTYPES[tensor["type"]]) == 0))
-    return shares
+        values = _values(data, DTYPES[tensor["type"]]) if data and tensor["sparsity"] is None else None
+        if values is not None and values.size >= math.prod(tensor["shape"]) > 0:
+            found[tensor["name"]] = values[: math.prod(tensor["shape"])].reshape(tensor["shape"])
+    return found
+
+
+def _values(data: bytes, dtype: str) -> npt.NDArray[Any] | None:
+    if dtype in ("int8", "float16", "float32"):
+        return np.frombuffer(data[: len(data) // np.dtype(dtype).itemsize * np.dtype(dtype).itemsize], dtype)
+    if dtype == "int4":  # two in a byte, the first one low
+        pairs = np.frombuffer(data, np.int8)
+        return np.stack([np.left_shift(pairs, 4) >> 4, pairs >> 4], axis=-1).reshape(-1)
+    return None
+
+
+def weight_sparsity(model: bytes, name: str = "model") -> dict[str, float]:
+    """The share of the weights that are zero, of each tensor that `weights` gives."""
+    # int8 weights are symmetric: their zero point is 0.
+    return {tensor: float(np.mean(values == 0)) for tensor, values in weights(model, name).items()}
 
 
 def name_edges(model: bytes, input_name: str, output_name: str, name: str = "model") -> bytes:
