@@ -470,6 +470,9 @@ class Convert(Spec):
     io: Literal["int8", "uint8", "float32"] = Field(
         "int8", description="input and output type of int8 models"
     )
+    strip: bool = Field(
+        False, description="of what compress makes: no names and no metadata in it, some kB smaller"
+    )
 
 
 class Recipe(Spec):
