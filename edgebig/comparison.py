@@ -232,7 +232,7 @@ def _measure(
             if few:
                 found.append(layers.values(model, some, here / "some", settings.deadline_s))
         made.append(outputs)
-    return made, layers.compare(*found, folder, settings.deadline_s) if few else None
+    return made, layers.compare(found[0], found[1], folder, settings.deadline_s) if few else None
 
 
 def _notes(a: Subject, b: Subject, models: list[Model]) -> list[str]:

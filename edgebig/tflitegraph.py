@@ -262,11 +262,13 @@ def _layer_name(graph: Graph, operator: Operator, model: str) -> str:
     return next((name for name in reversed(named) if name), f"{operator.kind.lower()}_{operator.index}")
 
 
-def unique(names: Iterable[str]) -> list[str]:
-    """The names, those that are there twice with a number behind them."""
+def unique(names: Iterable[str], kinds: Iterable[str]) -> list[str]:
+    """The names; where one is there twice with its operator behind it, and a number where that is there twice too."""
     names = list(names)
-    total, seen, found = Counter(names), Counter[str](), []
-    for name in names:
+    total = Counter(names)
+    told = [name if total[name] == 1 else f"{name} ({kind})" for name, kind in zip(names, kinds, strict=True)]
+    total, seen, found = Counter(told), Counter[str](), []
+    for name in told:
         seen[name] += 1
-        found.append(f"{name}#{seen[name]}" if total[name] > 1 else name)
+        found.append(f"{name} #{seen[name]}" if total[name] > 1 else name)
     return found

@@ -400,7 +400,7 @@ def _constant(graph: Graph, operator: Operator) -> Tensor | None:
     return found
 
 
-Cause = Literal["clipping", "too-wide", "rounding", "trained-on", "weights", ""]
+Cause = Literal["clipping", "too-wide", "rounding", "kernels", "trained-on", "weights", ""]
 # Rounding moves no weight by more than half a step; a converter's own arithmetic a few.
 _MOVED = 0.2
 
@@ -408,6 +408,8 @@ _MOVED = 0.2
 def cause(layer: LayerLoss) -> Cause:
     """What the layer's own loss comes from, as far as its numbers tell; "" where they do not."""
     span = layer.range
+    if layer.weights is not None and not layer.weights.loss.mse:
+        return "kernels"
     if span is None or span.rounding is None or span.clipping is None:
         return ""
     if span.clipping >= 0.5:

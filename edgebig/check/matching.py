@@ -38,7 +38,7 @@ class Node:
 
 def nodes(graph: Graph) -> list[Node]:
     """The layers of a .tflite in order: an activation behind an operator is a part of it, and quantization is none."""
-    labels = unique(graph.layer_names)
+    labels = unique(graph.layer_names, (operator.kind for operator in graph.operators))
     found = []
     fused: set[int] = set()
     for operator in graph.operators:

@@ -14,6 +14,7 @@ import typer
 import edgebig
 from edgebig.cli import (
     bench,
+    check,
     compress,
     convert,
     data,
@@ -21,6 +22,7 @@ from edgebig.cli import (
     environment,
     export,
     init,
+    inspect,
     inventory,
     options,
     predict,
@@ -44,6 +46,8 @@ for module in (
     convert,
     export,
     evaluate,
+    check,
+    inspect,
     bench,
     predict,
     inventory,

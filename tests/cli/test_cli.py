@@ -26,8 +26,8 @@ RECIPES = (
     "fashion", "keras-convnet",
 )  # fmt: skip
 COMMANDS = [
-    "train", "compress", "convert", "export", "eval", "bench", "predict", "recipes", "devices", "init", "doctor", "runs",
-    "data", "environment",
+    "train", "compress", "convert", "export", "eval", "check", "inspect", "bench", "predict", "recipes",
+    "devices", "init", "doctor", "runs", "data", "environment",
 ]  # fmt: skip
 EPOCH = "digits.toml [train]: unknown key 'epoch' (did you mean 'epochs'?)"
 SEED = "digits.toml [train]: seed = 9999999999: must be less than 2147483648"
