@@ -126,17 +126,54 @@ def first_that(blocks: list[Ids], enough: Callable[[Keep], bool], everything: Ke
     return without(everything, *blocks[:high])
 
 
-def given_back(channels: Channels, blocks: list[Ids], keep: Keep, enough: Callable[[Keep], bool]) -> Keep:
-    """`keep` with blocks taken back, the last to go first, where it is still enough: a block may be too much."""
+def refined(
+    channels: Channels,
+    importance: npt.NDArray[np.float64],
+    keep: Keep,
+    blocks: list[Ids],
+    enough: Callable[[Keep], bool],
+) -> Keep:
+    """`keep`, which is enough, without what goes for nothing, and with blocks exchanged where less importance goes.
+
+    One block at a time was the cheapest when it went; together they may be more than is asked for, or another block
+    may do for several of them. blocks: all that can go, those of a group in order.
+    """
+    groups = _by_group(channels, blocks)
+    keep = _given_back(groups, importance, keep, enough)
+    while True:
+        lost = float(importance[~keep].sum())
+        exchanged = [
+            _given_back(groups[:number] + groups[number + 1 :], importance, without(keep, block), enough)
+            for number, group in enumerate(groups)
+            if (block := next((block for block in group if keep[block].any()), None)) is not None
+        ]
+        best = min(exchanged, key=lambda other: float(importance[~other].sum()), default=keep)
+        if float(importance[~best].sum()) >= lost:
+            return keep
+        keep = best
+
+
+def _by_group(channels: Channels, blocks: list[Ids]) -> list[list[Ids]]:
     group_of = {int(unit): number for number, group in enumerate(channels.groups) for unit in group}
-    stays_gone: set[int] = set()
-    for block in reversed([block for block in blocks if not keep[block].any()]):
-        group = group_of[int(block[0])]
-        more = keep.copy()
-        more[block] = True
-        # In a group the more important come back first, or none does.
-        if group not in stays_gone and enough(more):
-            keep = more
-        else:
-            stays_gone.add(group)
-    return keep
+    groups: list[list[Ids]] = [[] for _ in channels.groups]
+    for block in blocks:
+        groups[group_of[int(block[0])]].append(block)
+    return groups
+
+
+def _given_back(
+    groups: list[list[Ids]], importance: npt.NDArray[np.float64], keep: Keep, enough: Callable[[Keep], bool]
+) -> Keep:
+    """`keep` with blocks taken back, the most important that can be first, as long as it is still enough."""
+    while True:
+        last_gone = [next((b for b in reversed(group) if not keep[b].any()), None) for group in groups]
+        candidates = [block for block in last_gone if block is not None and enough(keep | _only(keep, block))]
+        if not candidates:
+            return keep
+        keep = keep | _only(keep, max(candidates, key=lambda block: float(importance[block].sum())))
+
+
+def _only(keep: Keep, block: Ids) -> Keep:
+    mask = np.zeros_like(keep)
+    mask[block] = True
+    return mask

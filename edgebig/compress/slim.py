@@ -53,7 +53,7 @@ def slim(context: Context, model: Any, spec: Slim) -> tuple[Any, PassRecord]:
     before = _correct(context, model)
     nobody_misses = cut.dead(traced)
     scores = np.where(nobody_misses, 0.0, _scores(context, model, traced, spec))
-    keep = _kept(target, traced, choice.order(traced, scores, target.spent, spec.multiple), spec)
+    keep = _kept(target, traced, scores, spec)
     smaller = cut.cut(model, traced, keep)
     everything = traced.everything()
     macs = {"before": costs.macs(everything), "after": costs.macs(keep)}
@@ -193,10 +193,13 @@ def _scores(context: Context, model: Any, traced: Channels, spec: Slim) -> impor
     return importance.by_loss(model, traced, loss, batches.take(_TAYLOR_BATCHES))
 
 
-def _kept(target: _Target, traced: Channels, blocks: list[Ids], spec: Slim) -> Keep:
+def _kept(target: _Target, traced: Channels, scores: importance.Scores, spec: Slim) -> Keep:
+    blocks = choice.order(traced, scores, target.spent, spec.multiple)
     keep = choice.first_that(blocks, target.met, traced.everything())
-    # Of multiplications alone the question is free.
-    return keep if spec.macs is None else choice.given_back(traced, blocks, keep, target.met)
+    if spec.macs is None:
+        return keep
+    # Of multiplications alone any question is free.
+    return choice.refined(traced, scores, keep, blocks, target.met)
 
 
 def _shipped(context: Context, model: Any) -> bytes:

@@ -89,6 +89,164 @@ def test_any_cut_gives_an_ordinary_model_of_the_costs_foretold(seed: int, steps:
         np.testing.assert_array_equal(weight.numpy(), value)
 
 
+def residual(padding: str = "same", activation: str = "relu") -> Any:
+    """conv a (6) -> relu -> conv b (6); Add of both; Concatenate with conv c (4); depthwise; Flatten; dense."""
+    from edgebig.keras import keras
+
+    layers = keras.layers
+    image = keras.Input((5, 5, 2), name="image")
+    a = layers.Activation(activation, name="a_act")(layers.Conv2D(6, 3, padding="same", name="a")(image))
+    b = layers.Conv2D(6, 3, padding="same", name="b")(a)
+    both = layers.Add(name="add")([a, b])
+    c = layers.Conv2D(4, 1, name="c")(image)
+    x = layers.Concatenate(name="concat")([both, c])
+    x = layers.DepthwiseConv2D(2, depth_multiplier=2, name="dw")(x)
+    x = layers.Conv2D(3, 3, padding=padding, activation="relu", name="d")(x)
+    x = layers.Flatten(name="flatten")(x)
+    return keras.Model(image, layers.Dense(4, activation="softmax", name="head")(x))
+
+
+def units_of(found: Any, name: str) -> list[int]:
+    return next(use.output.tolist() for use in found.uses if use.layer.name == name)
+
+
+def test_what_is_tied_and_where_it_goes() -> None:
+    from edgebig.compress import channels
+
+    found = channels.of(residual())
+    a, b, c, d = (units_of(found, name) for name in "abcd")
+    assert a == b == units_of(found, "add")
+    assert units_of(found, "concat") == a + c
+    assert units_of(found, "dw") == [unit for unit in a + c for _ in range(2)]
+    assert units_of(found, "flatten") == d * 16  # all channels of each place
+    assert [group.tolist() for group in found.groups] == [sorted(a), sorted(c), sorted(d)]
+    assert found.fixed[units_of(found, "image")].all()
+    assert found.fixed[units_of(found, "head")].all()
+
+
+def test_flatten_loses_the_columns_of_each_place() -> None:
+    from edgebig.compress import channels, cut
+
+    model = residual("valid")
+    found = channels.of(model)
+    keep = found.everything()
+    keep[units_of(found, "d")[1]] = False
+    kernel = model.get_layer("head").kernel.numpy()
+    smaller = cut.cut(model, found, keep)
+    np.testing.assert_array_equal(
+        smaller.get_layer("head").kernel.numpy(), kernel[[index for index in range(12) if index % 3 != 1]]
+    )
+
+
+def test_what_is_dead_and_what_only_looks_so() -> None:
+    from edgebig.compress import channels, cut
+
+    model = residual("valid")
+    found = channels.of(model)
+    assert not cut.dead(found).any()
+    a, d = units_of(found, "a"), units_of(found, "d")
+    for name in "ab":
+        layer = model.get_layer(name)
+        values = layer.kernel.numpy()
+        values[..., :3] = 0
+        layer.kernel.assign(values)
+    # 0 after the ReLU and before the Add; constant in one of them alone; 0 after the ReLU, constant after the Add.
+    model.get_layer("a").bias.assign([-1, 2, -1, 0, 0, 0])
+    model.get_layer("b").bias.assign([0, 0, 0.5, 0, 0, 0])
+    # b takes a's second channel at a border, where padding stands for it: no constant of b's says what it did.
+    assert np.flatnonzero(cut.dead(found)).tolist() == sorted([a[0], a[2]])
+    b = model.get_layer("b")
+    values = b.kernel.numpy()
+    values[:, :, 1] = 0
+    b.kernel.assign(values)
+    assert np.flatnonzero(cut.dead(found)).tolist() == sorted(a[:3])
+    head = model.get_layer("head")
+    values = head.kernel.numpy()
+    values[2::3] = 0
+    head.kernel.assign(values)
+    assert np.flatnonzero(cut.dead(found)).tolist() == sorted([*a[:3], d[2]])
+    smaller = cut.cut(model, found, ~cut.dead(found))
+    assert smaller.get_layer("a").filters == 3
+    np.testing.assert_allclose(outputs(smaller, 0)[0], outputs(model, 0)[0], rtol=1e-4, atol=1e-5)
+
+
+def test_a_constant_is_dead_only_where_no_border_takes_its_place() -> None:
+    from edgebig.compress import channels, cut
+    from edgebig.keras import keras
+
+    def net(padding: str) -> Any:
+        image = keras.Input((5, 5, 1))
+        x = keras.layers.Conv2D(4, 3, activation="relu", name="first")(image)
+        x = keras.layers.Conv2D(3, 3, padding=padding, use_bias=False, name="second")(x)
+        model = keras.Model(image, keras.layers.Dense(2)(keras.layers.Flatten()(x)))
+        first = model.get_layer("first")
+        first.kernel.assign(first.kernel.numpy() * [1, 0, 1, 1])
+        first.bias.assign([0, 0.7, 0, 0])
+        return model
+
+    assert not cut.dead(channels.of(net("same"))).any()
+    model = net("valid")
+    found = channels.of(model)
+    assert cut.dead(found).sum() == 1
+    smaller = cut.cut(model, found, ~cut.dead(found))
+    assert smaller.get_layer("second").use_bias  # which takes what the constant added
+    np.testing.assert_allclose(outputs(smaller, 1)[0], outputs(model, 1)[0], rtol=1e-4, atol=1e-6)
+
+
+def test_what_cannot_be_followed_is_refused_by_name() -> None:
+    from edgebig.compress import channels
+    from edgebig.keras import keras, tf
+
+    layers = keras.layers
+
+    def squared(x: Any) -> Any:
+        return x * x
+
+    shared = layers.Conv2D(4, 3, padding="same", name="shared")
+    image = keras.Input((6, 6, 4), name="image")
+    x = shared(shared(image))
+    x = layers.Conv2D(4, 1, groups=2, name="grouped")(x)
+    x = layers.Conv2D(4, 1, activation=squared, name="squares")(x)
+    x = layers.Lambda(lambda y: y + 1, name="code")(x)
+    x = layers.LayerNormalization(name="norm")(x)
+    x = layers.BatchNormalization(axis=1, name="rows")(x)
+    x = keras.Sequential([keras.Input((6, 6, 4)), layers.ReLU()], name="inside")(x)
+    x = tf.nn.relu(layers.Flatten()(x))
+    with pytest.raises(EdgebigError) as caught:
+        channels.check(keras.Model([image, keras.Input((1,))], [x, x], name="net"))
+    told = caught.value.problem
+    for name in ("shared (Conv2D): it is called 2 times", "grouped (Conv2D): its channels are in 2 groups",
+                 "squares (Conv2D): activation 'squared'", "code (Lambda)", "norm (LayerNormalization)",
+                 "rows (BatchNormalization): it is over axis [1]", "inside (Sequential): a model inside",
+                 "(TFOpLambda): its channels cannot be followed; write it with layers"):  # fmt: skip
+        assert name in told
+    assert "2 inputs and 2 outputs" in told
+    assert len(told.splitlines()) == 10
+
+
+@pytest.mark.parametrize("shape", [(6, 12, 2), (4, 6, 6)])
+def test_a_reshape_that_mixes_channels_is_refused(shape: tuple[int, ...]) -> None:
+    from edgebig.compress import channels
+    from edgebig.keras import keras
+
+    image = keras.Input((6, 6, 1))
+    x = keras.layers.Reshape(shape, name="odd")(keras.layers.Conv2D(4, 1)(image))
+    with pytest.raises(EdgebigError, match=r"^odd \(Reshape\): makes [26] channels of 4"):
+        channels.check(keras.Model(image, keras.layers.Dense(2)(keras.layers.Flatten()(x))))
+
+
+def test_a_model_without_anything_to_cut_is_refused() -> None:
+    from edgebig.compress import channels
+    from edgebig.keras import keras
+
+    model = keras.Sequential(
+        [keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(3, activation="softmax")],
+        name="logistic",
+    )
+    with pytest.raises(EdgebigError, match=r"^logistic: slim finds no channel"):
+        channels.check(model)
+
+
 # Random functional models: every layer that slim follows, tied and joined in random ways.
 _ACTIVATIONS = ("relu", "linear", "relu6", "tanh", "swish", "sigmoid")
 
