@@ -29,6 +29,8 @@ _OF = "compress.ptq.calibration"
 _LARGEST_SPEC = 100_000
 _REST_EXAMPLES = 500
 _DRAWS = 20
+# From fewer nothing is drawn through.
+_LEAST_FIT = 32
 
 
 @dataclass(frozen=True)
@@ -244,7 +246,9 @@ def _stable_size(observed: Observed, take: Callable[[Observed], list[Range]]) ->
     The median of random pairs of disjoint subsets, at three sizes, drawn through by a power law.
     """
     n = len(observed.low)
-    sizes = sorted({max(2, n // share) for share in (8, 4, 2)})
+    if n < _LEAST_FIT:
+        return 10 * n
+    sizes = [n // share for share in (8, 4, 2)]
     random = np.random.default_rng(0)
     width = _widths(take(observed))
     changes = []
@@ -255,7 +259,7 @@ def _stable_size(observed: Observed, take: Callable[[Observed], list[Range]]) ->
             a, b = (_widths(take(_rows(observed, order[i * size : (i + 1) * size]))) for i in (0, 1))
             pairs.append(np.max(np.abs(a - b) / np.where(width > 0, width, 1)))
         changes.append(float(np.median(pairs)))
-    if len(sizes) < 2 or min(changes) <= 0:
+    if min(changes) <= 0:
         return None
     slope = np.polyfit(np.log(sizes), np.log(changes), 1)[0]
     # Under this, ten times the pictures do not even take a quarter off.

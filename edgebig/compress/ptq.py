@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,13 @@ import numpy as np
 from edgebig import convert, flatbuffer
 from edgebig.artifact import PassRecord
 from edgebig.check import tflite
-from edgebig.compress import calibration, quantizer
-from edgebig.compress.calibration import CalibrationSet
+from edgebig.compress import calibration, quantizer, ranges
+from edgebig.compress.activations import Reader
 from edgebig.compress.context import Context
 from edgebig.data.examples import Examples, Splits
 from edgebig.errors import EdgebigError
 from edgebig.ondevice import infer
-from edgebig.recipe import Ptq
+from edgebig.recipe import Ptq, Recipe
 from edgebig.tflitefile import DTYPES, builtin_name, parse_model
 
 # The end of a variant's name.
@@ -31,17 +32,23 @@ _SEED = 6
 _TRIED_EXAMPLES = 8
 
 
-def preflight(spec: Ptq, splits: Splits, seed: int, float_tflite: bytes | None = None) -> None:
-    """All that can be wrong before the passes that train: the library, the calibration set, the .tflite.
+def preflight(
+    recipe: Recipe, splits: Splits, seed: int, model: Any, float_tflite: bytes | None = None
+) -> None:
+    """What `ptq` would refuse, before any pass trains: the library, the calibration set, operators, the runtime.
 
-    `float_tflite`: where there is no Keras model. Raises EdgebigError.
+    `model`, `float_tflite`: as of `ptq`, but before the passes. Raises EdgebigError.
     """
-    if not _by_converter(spec, keras=float_tflite is None):
-        quantizer.load()
-    if float_tflite is not None:
-        check_float(float_tflite, "the .tflite")
-    if spec.dtype in _CALIBRATED:
-        calibration.draw(splits, spec.calibration, seed + _SEED, tell=False)
+    spec = recipe.compress.ptq
+    assert spec is not None
+    job = _Job.of(recipe, splits, model, spec, float_tflite)
+    if spec.dtype not in _CALIBRATED:
+        job.make(None, None)
+        return
+    chosen = calibration.draw(splits, spec.calibration, seed + _SEED, tell=False)
+    few = chosen.examples[:_TRIED_EXAMPLES]
+    reader = Reader(job.source, job.preprocessing, job.name)
+    job.make(few, dict(zip(reader.names(), ranges.min_max(reader.observe(few)), strict=True)))
 
 
 def ptq(
@@ -52,50 +59,93 @@ def ptq(
     int8 has the I/O type of the recipe's [convert], int16x8 has int16, the others float32. By TensorFlow's converter
     where that can do it, else by Google's quantizer library. Raises EdgebigError.
     """
-    preprocessing = convert.preprocessing(context.recipe, context.splits).model_dump()
-    if model is None:
-        assert float_tflite is not None
-        check_float(float_tflite, "the .tflite")
-        source, name = float_tflite, "the .tflite"
-    else:
-        source, name = convert.to_tflite(model, int8=False), model.name
-    record: dict[str, Any] = {"name": "ptq", "dtype": spec.dtype}
-    chosen, found = None, None
+    job = _Job.of(context.recipe, context.splits, model, spec, float_tflite)
+    record: dict[str, Any] = {"name": "ptq", "dtype": spec.dtype, "by": job.by()}
     if spec.dtype in _CALIBRATED:
         chosen = calibration.draw(context.splits, spec.calibration, context.seed + _SEED)
-        found = calibration.calibrate(source, chosen, spec, preprocessing)
+        found = calibration.calibrate(job.source, chosen, spec, job.preprocessing)
         record |= {"ranges": spec.ranges, "calibration": found.facts}
-    if _by_converter(spec, keras=model is not None):
-        record["by"] = "TensorFlow's converter"
-        data = _convert(model, spec.dtype, chosen, preprocessing)
+        data = job.make(chosen.examples, found.ranges)
     else:
-        record["by"] = f"{quantizer.PACKAGE} {quantizer.version()}"
-        data = quantizer.quantize(source, spec.dtype, found.ranges if found else None, name)
-    if spec.dtype in _CALIBRATED and (left := flatbuffer.float_operators(data)):
-        raise EdgebigError(
-            f"{name}: these operators stayed in float: {', '.join(sorted(set(left)))}",
-            f"they have no {spec.dtype} form; float16 and weights-int8 take any operator "
-            "(--set compress.ptq.dtype=float16)",
-        )
-    if spec.dtype == "int8":
-        data = flatbuffer.rewrite_io(data, context.recipe.convert.io, name)
-    record["weights"] = weight_dtypes(data)
-    _check_runs(data, source, context.splits.train[:_TRIED_EXAMPLES], preprocessing, spec.dtype)
-    return data, PassRecord.model_validate(record)
+        data = job.make(None, None)
+    return data, PassRecord.model_validate({**record, "weights": weight_dtypes(data)})
 
 
-def _by_converter(spec: Ptq, *, keras: bool) -> bool:
-    return keras and spec.ranges == "min-max" and spec.dtype in _BY_CONVERTER
+@dataclass(frozen=True)
+class _Job:
+    """What is quantized and how. `source`: as a float .tflite."""
+
+    recipe: Recipe
+    splits: Splits
+    model: Any
+    spec: Ptq
+    source: bytes
+    name: str
+    preprocessing: dict[str, Any]
+
+    @classmethod
+    def of(cls, recipe: Recipe, splits: Splits, model: Any, spec: Ptq, float_tflite: bytes | None) -> _Job:
+        preprocessing = convert.preprocessing(recipe, splits).model_dump()
+        if model is not None:
+            source, name = convert.to_tflite(model, int8=False), model.name
+        else:
+            assert float_tflite is not None
+            source, name = float_tflite, "float32.tflite"
+            check_float(source, name)
+        job = cls(recipe, splits, model, spec, source, name, preprocessing)
+        job.by()
+        job.run(source)
+        return job
+
+    def by(self) -> str:
+        """What makes it. Raises EdgebigError where that is not installed."""
+        if self.by_converter():
+            return "TensorFlow's converter"
+        return f"{quantizer.PACKAGE} {quantizer.version()}"
+
+    def by_converter(self) -> bool:
+        return self.model is not None and self.spec.ranges == "min-max" and self.spec.dtype in _BY_CONVERTER
+
+    def make(self, examples: Examples | None, taken: dict[str, ranges.Range] | None) -> bytes:
+        """The .tflite. `examples`, `taken`: the calibration set and its ranges, where the dtype has any."""
+        dtype = self.spec.dtype
+        if self.by_converter():
+            data = _convert(self.model, dtype, examples, self.preprocessing)
+        else:
+            data = quantizer.quantize(self.source, dtype, taken, self.name)
+        left = set(flatbuffer.float_operators(data)) - flatbuffer.EDGE_OPERATORS
+        if dtype in _CALIBRATED and left:
+            raise EdgebigError(
+                f"{self.name}: these operators stayed in float: {', '.join(sorted(left))}",
+                f"they have no {dtype} form in {self.by()}; float16 takes them (--set compress.ptq.dtype=float16)",
+            )
+        if dtype == "int8":
+            data = flatbuffer.rewrite_io(data, self.recipe.convert.io, self.name)
+        self.run(data)
+        return data
+
+    def run(self, data: bytes) -> None:
+        """On a few pictures. Raises EdgebigError where the runtime refuses: not every dtype has all kernels."""
+        try:
+            tflite.labels(data, self.splits.train[:_TRIED_EXAMPLES], self.preprocessing)
+        except EdgebigError as error:
+            reason = error.problem.rpartition("model.tflite: ")[2]
+            if data is self.source:
+                raise EdgebigError(f"{self.name}: {reason}", error.hint) from error
+            raise EdgebigError(
+                f"{self.name}, in {self.spec.dtype}: {reason} ({tflite.HOST_RUNTIME})",
+                "nothing was written; another dtype may do (--set compress.ptq.dtype=float16)",
+            ) from error
 
 
-def _convert(model: Any, dtype: str, chosen: CalibrationSet | None, preprocessing: dict[str, Any]) -> bytes:
+def _convert(model: Any, dtype: str, examples: Examples | None, preprocessing: dict[str, Any]) -> bytes:
     from edgebig.keras import tf
 
     converter = convert.converter_of(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if dtype == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    if chosen is not None:
+    if examples is not None:
         operators = tf.lite.OpsSet
         whole, edges = {
             "int8": (operators.TFLITE_BUILTINS_INT8, tf.int8),
@@ -104,7 +154,7 @@ def _convert(model: Any, dtype: str, chosen: CalibrationSet | None, preprocessin
         # Float operators stay allowed, so that those without an integer form can be told by name afterwards.
         converter.target_spec.supported_ops = [whole, operators.TFLITE_BUILTINS]
         converter.inference_input_type = converter.inference_output_type = edges
-        converter.representative_dataset = lambda: _pictures(chosen.examples, preprocessing)
+        converter.representative_dataset = lambda: _pictures(examples, preprocessing)
     return convert.run_converter(converter)
 
 
@@ -140,10 +190,8 @@ def check_float(model: bytes, name: str) -> None:
     tensors = [graph["tensors"][i] for operator in graph["operators"] for i in operator["inputs"] if i >= 0]
     small = sorted({DTYPES[t["type"]] for t in tensors} & {"int8", "uint8", "int4", "int16", "float16"})
     if small:
-        form = "int8" if small == ["int8"] or "int8" in small else small[0]
         raise EdgebigError(
-            f"{name}: is {form} already (has tensors of {', '.join(small)})",
-            "quantize the float32 .tflite that it was made from",
+            f"{name}: is {' and '.join(small)} already", "quantize the float32 .tflite that it was made from"
         )
 
 
@@ -167,18 +215,3 @@ def weight_dtypes(model: bytes) -> dict[str, int]:
             dtype = DTYPES[tensor["type"]]
             counts[dtype] = counts.get(dtype, 0) + int(np.prod(tensor["shape"]))
     return counts
-
-
-def _check_runs(
-    data: bytes, source: bytes, examples: Examples, preprocessing: dict[str, Any], dtype: str
-) -> None:
-    """Raises EdgebigError where the runtime refuses the file: some dtypes lack kernels for some operators."""
-    try:
-        tflite.labels(data, examples, preprocessing)
-    except EdgebigError as error:
-        tflite.labels(source, examples, preprocessing)  # its own fault is its own message
-        reason = error.problem.rpartition("refuses it: ")[2]
-        raise EdgebigError(
-            f"{tflite.HOST_RUNTIME} does not run this model in {dtype}: {reason}",
-            "nothing was written; another dtype may do (--set compress.ptq.dtype=float16)",
-        ) from error
