@@ -40,7 +40,8 @@ BIAS_INPUT = {
 }  # fmt: skip
 # What the converter appends to a layer's name for what it does inside, and what training wraps it in.
 _INSIDE = re.compile(
-    r"(ReadVariableOp|LastValueQuant|MovingAvgQuantize|AllValuesQuantize|FakeQuant|resource\d*$)"
+    r"ReadVariableOp|LastValueQuant|MovingAvgQuantize|AllValuesQuantize|FakeQuant|/resource\d*$|"
+    r"PartitionedCall:\d+|^tfl\.|^serving_default_"
 )
 _WRAPPERS = ("quant_", "prune_low_magnitude_", "cluster_")
 
