@@ -16,13 +16,14 @@ import numpy.typing as npt
 from edgebig import artifact, drivers, stats
 from edgebig.artifact import Artifact
 from edgebig.check import tflite
-from edgebig.data import source
+from edgebig.data import source as sources
 from edgebig.data.examples import Examples, per_class
 from edgebig.device import Device
 from edgebig.drivers.protocol import Event, Job, JobModel, Session
 from edgebig.errors import DeviceError, EdgebigError
 from edgebig.measurement import Comparison, Delegate, Latency, Measurement, ModelResult, Open, Verdict
 from edgebig.progress import track
+from edgebig.recipe import Data
 
 # Outputs are held against the reference kernels on so many examples; more would take longer than the bench itself.
 PARITY_EXAMPLES = 500
@@ -42,15 +43,20 @@ class Settings:
 
 
 def bench(
-    artifacts: Sequence[Artifact], target: Device, settings: Settings, folder: Path | None
+    artifacts: Sequence[Artifact],
+    target: Device,
+    settings: Settings,
+    folder: Path | None,
+    source: str | None = None,
 ) -> Measurement:
-    """Measures `artifacts`, in turns, on `target`. `folder`: where the test split's files are.
+    """Measures `artifacts`, in turns, on `target`. `folder`: where the test split's files are; `source`: whose test
+    split, in place of the models' own.
 
     Raises EdgebigError where the models do not go together, or would be tested on what they were trained on; what the
     driver raises.
     """
     _check_distinct(artifacts)
-    examples, data = test_examples(artifacts, settings.examples, folder)
+    examples, data = test_examples(artifacts, settings.examples, folder, source)
     reference = _reference_outputs(artifacts, examples, settings) if examples is not None else {}
     driver = drivers.connect(target)
     with next(iter(driver.sessions())) as session:
@@ -69,7 +75,7 @@ def _check_distinct(artifacts: Sequence[Artifact]) -> None:
 
 
 def test_examples(
-    artifacts: Sequence[Artifact], count: int | None, folder: Path | None
+    artifacts: Sequence[Artifact], count: int | None, folder: Path | None, source: str | None
 ) -> tuple[Examples | None, dict[str, Any]]:
     """The test split that the cards name, a per-class part of it where `count` says so, and what the record says of it.
 
@@ -80,12 +86,16 @@ def test_examples(
     if not cards:
         return None, {"source": None, "n": 0, "leak_check": "not possible: no model has a card"}
     names = {card.test.source for card in cards}
-    if len(names) > 1:
+    if len(names) > 1 and source is None:
         raise EdgebigError(
             f"the models were tested on different data: {', '.join(sorted(names))}",
             "bench them one source at a time",
         )
-    splits = source.load(cards[0].data_spec(), folder)
+    splits = sources.load(Data(source=source) if source else cards[0].data_spec(), folder)
+    if others := [card.recipe for card in cards if source and card.classes != splits.classes]:
+        raise EdgebigError(
+            f"{', '.join(others)}: knows other classes than {source}", "bench it on its own data"
+        )
     examples = splits.test
     if count is not None and count < len(examples):
         examples = examples[per_class(examples.labels, count, seed=0)]

@@ -8,7 +8,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,10 @@ from edgebig.recipe import Recipe
 
 ROOT = Path("runs")
 LATEST = "latest"
+ZOO = Path(__file__).parent / "zoo"
+# What the models of the zoo are tested with where their own test set is not at hand: it is embedded, and all that
+# ships was trained without it.
+ZOO_SOURCE = "digits-5k"
 _DATA_LINE = "# data: "
 METRICS_SCHEMA = 1
 
@@ -133,7 +137,7 @@ def _not_found(name: str, root: Path) -> EdgebigError:
     mend = "'edgebig runs' lists those that are there"
     link = root / LATEST
     if name != LATEST:
-        close = difflib.get_close_matches(name, [path.name for path in _folders(root)], n=1)
+        close = difflib.get_close_matches(name, [*(path.name for path in _folders(root)), *zoo()], n=1)
         guess = f" (did you mean '{close[0]}'?)" if close else ""
         return EdgebigError(f"no run '{name}'{guess}", mend)
     if link.is_symlink():
@@ -169,8 +173,33 @@ def newest_variant(run: Run) -> Path:
     return variants[-1]
 
 
+def zoo() -> dict[str, Path]:
+    """The trained models that come with edgebig, by name."""
+    return {path.stem: path for path in sorted(ZOO.glob("*.tflite"))}
+
+
+def in_zoo(path: Path) -> bool:
+    return path.parent == ZOO
+
+
+def usual_source(paths: Iterable[Path], data: Path | None) -> str | None:
+    """What models are tested with where nobody says it: None is their own data, whose files may be fetched first.
+
+    Those of the zoo work with what is in the package, until MNIST's files are named.
+    """
+    at_hand = data is not None or "EDGEBIG_DATA" in os.environ
+    return ZOO_SOURCE if not at_hand and all(in_zoo(path) for path in paths) else None
+
+
+def beside(path: Path) -> Path:
+    """The folder for what is made from the model at `path`: its own, but nothing is written into the package."""
+    return ROOT / "zoo" if in_zoo(path) else path.parent
+
+
 def resolve_model(name: str | None) -> Path:
-    """The .tflite that MODEL names: a file, or the newest one of a run; it says which where the user did not."""
+    """The .tflite that MODEL names: a file, the newest one of a run, or one of the zoo; it says which where the user
+    did not. Without a name it is the newest of the last run, and before the first one the zoo's `digits`.
+    """
     if name is not None and (name.endswith(".tflite") or Path(name).is_file()):
         path = Path(name)
         # `latest` will point elsewhere tomorrow, and a record names its models.
@@ -178,6 +207,12 @@ def resolve_model(name: str | None) -> Path:
         return (
             link.parent / link.readlink() / path.name if link.name == LATEST and link.is_symlink() else path
         )
+    shipped = zoo()
+    if name in shipped and not any((root / name / "recipe.toml").is_file() for root in (Path(), ROOT)):
+        return shipped[name]
+    if name is None and "digits" in shipped and not (ROOT / LATEST).is_symlink():
+        say(f"model: digits, of the zoo ({', '.join(shipped)})")
+        return shipped["digits"]
     path = newest_variant(finished(name))
     say(f"model: {path}")
     return path

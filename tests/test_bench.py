@@ -186,7 +186,7 @@ def test_a_leak_check_that_could_not_be_made_is_said(damage: str, tmp_path: Path
     if damage == "altered":
         (hashes,) = tmp_path.glob("examples-*.u64")
         hashes.write_bytes(hashes.read_bytes()[8:])
-    _, data = bench.test_examples([item], None, None)
+    _, data = bench.test_examples([item], None, None, None)
     assert data["leak_check"] == (
         "not possible for digits-int8: the list of its training examples is not beside it"
     )
@@ -225,7 +225,7 @@ def test_a_model_without_a_card_gets_its_latency_alone(measured: Measurement) ->
 
 def test_without_any_card_no_leak_check_is_claimed(tmp_path: Path) -> None:
     shutil.copyfile(GOLDEN / "digits-int8.tflite", tmp_path / "stray.tflite")
-    examples, data = bench.test_examples([artifact.load(tmp_path / "stray.tflite")], None, None)
+    examples, data = bench.test_examples([artifact.load(tmp_path / "stray.tflite")], None, None, None)
     assert examples is None
     assert data["leak_check"] == "not possible: no model has a card"
 

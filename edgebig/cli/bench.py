@@ -51,10 +51,11 @@ def bench(
     target = devices.load(device)
     artifacts = [artifact.load(runs.resolve_model(model)) for model in models or (None,)]
     settings = benching.Settings(examples, processes, rounds, samples, deadline_s=deadline)
-    path = measurements.reserve(target.name, artifacts[0].path.parent, out)
+    source = runs.usual_source([item.path for item in artifacts], data)
+    path = measurements.reserve(target.name, runs.beside(artifacts[0].path), out)
     measurement = _measured(
         lambda: benching.bench(
-            artifacts, target, settings, data or runs.data_folder(artifacts[0].path.parent)
+            artifacts, target, settings, data or runs.data_folder(artifacts[0].path.parent), source
         )
     )
     measurements.save(measurement, path)

@@ -75,6 +75,7 @@ def evaluate(
         files.check_writable(out / "evaluation.json")
     target = devices.load(device)
     artifacts = [artifact.load(runs.resolve_model(model)) for model in models or (None,)]
+    source = source or runs.usual_source([item.path for item in artifacts], data)
     spec = chosen.data_spec(artifacts, source)
     remembered = runs.data_folder(artifacts[0].path.parent) if source is None else None
     # Pictures that are only read need not be enough to train on.
