@@ -141,7 +141,7 @@ def _words(assets: Assets) -> dict[str, str]:
         "channels": str(channels),
         "count": str(math.prod(card.input.shape)),
         "shape": " x ".join(map(str, card.input.shape)),
-        "inside": "int8" if card.output_step is not None else "float32",
+        "inside": "float32" if flatbuffer.float_operators(assets.model) else "int8",
         "mean": f"{mean:g}",
         "std": f"{std:g}",
         "formula": _formula(card.preprocessing.low, card.preprocessing.high),

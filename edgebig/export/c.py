@@ -15,9 +15,7 @@ from edgebig.export.board import Board
 from edgebig.export.operators import call
 
 C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "float32": "float"}
-_NAME_LENGTH = (
-    48  # the longest suffix is shorter than the 15 that are left to 63, which every compiler tells apart
-)
+_NAME_LENGTH = 45  # with the longest suffix 63, which every compiler tells apart
 _WIDTH = 110
 
 
@@ -27,8 +25,9 @@ def identifier(name: str) -> str:
     What is made of it has a suffix (digits_int8_model, DIGITS_INT8_ARENA_BYTES), so that no keyword can come out.
     """
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    words = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")[:_NAME_LENGTH].strip("_")
-    return words if words[:1].isalpha() else f"model_{words}".rstrip("_")
+    words = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
+    name = words if words[:1].isalpha() else f"model_{words}"
+    return name[:_NAME_LENGTH].strip("_")
 
 
 def files(board: Board, stem: str, source_suffix: str = ".c") -> dict[str, bytes]:

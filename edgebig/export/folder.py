@@ -26,7 +26,11 @@ def check(out: Path) -> None:
             f"{out}: holds what edgebig export did not write: {kept[0]}{more}",
             "name another folder with --out, or move that away; nothing was written",
         )
-    files.check_writable(out / RECORD)
+    try:
+        files.check_writable(out / RECORD)
+    except OSError as error:
+        error.filename = str(out)
+        raise
 
 
 def write(out: Path, contents: Mapping[str, bytes], record: Mapping[str, Any]) -> list[Path]:
