@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from edgebig.errors import EdgebigError
 from edgebig.keras import keras, tf
-from edgebig.keras3 import archive, graph, oracle
+from edgebig.keras3 import archive, examine, graph, oracle
 from edgebig.progress import quiet, say
 
 TOLERANCE = 1e-5
@@ -62,7 +62,7 @@ def _of_keras2(path: Path) -> Any:
 def _of_keras3(path: Path, header: archive.Header, shown: str = "") -> Any:
     shown = shown or str(path)
     built = graph.build(header.config, shown)
-    config, policies = graph.in_float32(header.config)
+    config, policies = examine.in_float32(header.config)
     inputs = _inputs(built.model)
     answer = oracle.ask(path, config, inputs)
     _set_weights(built, answer.weights, shown)

@@ -13,12 +13,10 @@ from typing import Any
 
 from edgebig.errors import EdgebigError
 from edgebig.keras import keras
+from edgebig.keras3.examine import MODELS, faults_of, is_operation, name_of
 from edgebig.keras3.layers import LEFT_OUT, Plan, RefusedError, plan
 from edgebig.keras3.operations import OPERATIONS, activate
 
-_MODELS = frozenset({"Functional", "Model", "Sequential"})
-_FLOATS = frozenset({"float16", "bfloat16", "float32", "float64"})
-_POLICIES = _FLOATS | {"mixed_float16", "mixed_bfloat16"}
 _DAMAGED = "save it again with Keras 3"
 
 
@@ -33,7 +31,7 @@ class Built:
 
 def build(config: dict[str, Any], where: str) -> Built:
     """`where` opens the error messages. Raises EdgebigError that names every layer which is refused."""
-    if faults := list(_faults(config)):
+    if faults := list(faults_of(config)):
         raise EdgebigError(
             f"{where}: {len(faults)} of its layers cannot be brought from Keras 3 to tf_keras\n"
             + "\n".join(f"  {fault}" for fault in faults),
@@ -56,72 +54,6 @@ def build(config: dict[str, Any], where: str) -> Built:
             f"{where}: its config is none of Keras 3 ({type(error).__name__}: {said})", _DAMAGED
         ) from error
     return built
-
-
-def in_float32(config: Any) -> tuple[Any, set[str]]:
-    """A config with float32 for every other policy, and without what it was compiled with; the policies it had."""
-    found: set[str] = set()
-
-    def rewrite(value: Any) -> Any:
-        if isinstance(value, list):
-            return [rewrite(item) for item in value]
-        if not isinstance(value, dict):
-            return value
-        copy = {key: rewrite(item) for key, item in value.items() if key != "compile_config"}
-        if "dtype" in value and ("trainable" in value or "batch_shape" in value):
-            found.add(_policy(value["dtype"]))
-            copy["dtype"] = "float32"
-        return copy
-
-    return rewrite(config), found - {"float32"}
-
-
-def _policy(dtype: Any) -> str:
-    if isinstance(dtype, dict):
-        name = (
-            dtype.get("config", {}).get("name")
-            if dtype.get("class_name") == "DTypePolicy"
-            else dtype["class_name"]
-        )
-        return str(name)
-    return str(dtype or "float32")
-
-
-def _faults(config: dict[str, Any]) -> Iterator[str]:
-    """A line for each layer or operation that is refused for what it is, wherever it stands."""
-    kind, options = config.get("class_name"), config.get("config")
-    if kind not in _MODELS or not isinstance(options, dict) or not isinstance(options.get("layers"), list):
-        yield f"{kind}: a model is a functional or a sequential one, and not a class of its own"
-        return
-    for member in options["layers"]:
-        found = member.get("class_name") if isinstance(member, dict) else None
-        name = f"{_name(member)} ({found})"
-        if found in _MODELS:
-            yield from _faults(member)
-        elif found == "InputLayer":
-            if (dtype := member["config"].get("dtype")) not in _FLOATS:
-                yield f"{name}: takes {dtype}; let it be float32"
-        elif _is_operation(member):
-            if found not in OPERATIONS:
-                yield f"{name}: this operation of keras.ops has no form in tf_keras here"
-        elif found not in LEFT_OUT:
-            try:
-                plan(member)
-            except RefusedError as refusal:
-                yield f"{name}: {refusal}"
-            else:
-                if (policy := _policy(member["config"].get("dtype"))) not in _POLICIES:
-                    yield f"{name}: its numbers are of {policy}; save the model before it is quantized"
-
-
-def _name(member: Any) -> str:
-    options = member.get("config") if isinstance(member, dict) else None
-    return str(options.get("name")) if isinstance(options, dict) else "?"
-
-
-def _is_operation(member: dict[str, Any]) -> bool:
-    module = str(member.get("module"))
-    return module.startswith(("keras.src.ops", "keras.ops", "keras.src.activations"))
 
 
 def _legal(name: str) -> str:
@@ -163,10 +95,10 @@ class _Leaf:
 
     def __init__(self, member: dict[str, Any], kit: _Kit, prefix: str, path: str) -> None:
         self.member, self.kit, self.layer = member, kit, None
-        self.own_name = _name(member)
+        self.own_name = name_of(member)
         self.name = self.own_name
         self.plan: Plan | None = None
-        if _is_operation(member):
+        if is_operation(member):
             return
         if member["class_name"] in LEFT_OUT:
             kit.built.left_out.append(f"{self.own_name} ({member['class_name']})")
@@ -187,7 +119,7 @@ class _Leaf:
 
     def _call(self, args: list[Any]) -> Any:
         put = self.kit.put(self.name)
-        if _is_operation(self.member):
+        if is_operation(self.member):
             return OPERATIONS[self.member["class_name"]](put, self.member["config"], *args)
         (x,) = args
         if self.plan is None:
@@ -212,13 +144,13 @@ class _Graph:
         self.nodes: dict[str, list[Any]] = {}
         shapes: dict[str, Any] = {}
         for member in options["layers"]:
-            name = member.get("name") or _name(member)
+            name = member.get("name") or name_of(member)
             if member["class_name"] == "InputLayer":
                 given = member["config"]
                 shapes[name] = given.get("batch_shape") or given["batch_input_shape"]
             else:
-                path = f"{prefix}/{_name(member)}".lstrip("/")
-                inside = member["class_name"] in _MODELS
+                path = f"{prefix}/{name_of(member)}".lstrip("/")
+                inside = member["class_name"] in MODELS
                 self.members[name] = _Graph(member, kit, path) if inside else _Leaf(member, kit, prefix, path)
             self.nodes[name] = member.get("inbound_nodes", [])
         if self.sequential:
@@ -278,9 +210,7 @@ def _origins(value: Any) -> Iterator[tuple[str, int, int]]:
             yield from _origins(item)
 
 
-def _arguments(
-    node: Any, made: dict[str, Any], called_with: dict[str, Any]
-) -> tuple[list[Any], dict[str, Any]]:
+def _arguments(node: Any, made: dict[str, Any]) -> list[Any]:
     def revive(value: Any) -> Any:
         if isinstance(value, list):
             return [revive(item) for item in value]

@@ -40,7 +40,6 @@ OPTIONS: dict[str, frozenset[str]] = {
         "Dot": "axes normalize",
         "Dropout": "rate noise_shape",
         "ELU": "alpha",
-        "Embedding": "input_dim output_dim embeddings_regularizer activity_regularizer embeddings_constraint",
         "Flatten": "",
         "GaussianDropout": "rate",
         "GaussianNoise": "stddev",
@@ -88,7 +87,7 @@ LEFT_OUT = frozenset({
 _RENAMED = {("LeakyReLU", "negative_slope"): "alpha"}
 # Options of Keras 3 that tf_keras has not, with the value by which both do the same.
 _ONLY = {
-    "autocast": True, "data_format": "channels_last", "mask_zero": False, "optional": False, "ragged": False,
+    "autocast": True, "data_format": "channels_last", "optional": False, "ragged": False,
     "sparse": False, "lora_alpha": None, "lora_rank": None, "quantization_config": None, "quantization_mode": None,
     "renorm": False, "rms_scaling": False, "antialias": False, "pad_to_aspect_ratio": False,
 }  # fmt: skip
@@ -127,7 +126,7 @@ class Plan:
 
 def plan(config: dict[str, Any]) -> Plan:
     """How the layer of a Keras 3 config is made. Raises RefusedError."""
-    kind, given = config["class_name"], config.get("config")
+    kind, given = str(config["class_name"]), config.get("config")
     taken = OPTIONS.get(kind)
     if taken is None or not isinstance(given, dict):
         raise RefusedError("there is no form of it in tf_keras that was held against Keras 3")

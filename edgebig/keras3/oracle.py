@@ -108,11 +108,16 @@ def _run(code: str, arguments: list[Path], path: Path, folder: str) -> str:
         raise EdgebigError(
             f"{path}: to read it needs Keras 3, which is not installed here", "pip install keras"
         )
-    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-    said = lines[-1] if lines else ""
-    if done.returncode < 0:
-        said = f"it dies of {signal.Signals(-done.returncode).name}"
     raise EdgebigError(
-        f"{path}: Keras 3 itself cannot read it: {said}",
+        f"{path}: Keras 3 itself cannot read it: {_said(done)}",
         "is it whole? Copy it again, or save it again with Keras 3",
     )
+
+
+def _said(done: subprocess.CompletedProcess[str]) -> str:
+    if done.returncode < 0:
+        return f"it dies of {signal.Signals(-done.returncode).name}"
+    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    # Its messages go over several lines, of which the first tells most.
+    raised = [line for line in lines if re.match(r"[\w.]+(Error|Exception): ", line)]
+    return (raised or lines or ["nothing is said"])[-1][:_SHOWN_CHARACTERS]
