@@ -147,7 +147,10 @@ def test_a_model_that_no_board_runs(export: Export) -> None:
     spoil_card(lambda card: card.update(sha256=files.sha256_file(Path("m.tflite"))))
     done = export("m.tflite", "--to", "arduino")
     assert done.code == 1
-    assert "edgebig: m.tflite: tflite-micro cannot run it: GELU has no kernel there" in done.stderr
+    assert (
+        "edgebig: m.tflite: tflite-micro cannot run it: GELU: TFLite Micro has no kernel for it"
+        in done.stderr
+    )
 
 
 def test_usage(export: Export) -> None:
