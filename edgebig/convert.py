@@ -6,7 +6,7 @@ import importlib.metadata
 import platform
 import re
 import zlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 import edgebig
-from edgebig import artifact, files, flatbuffer, islands, metadata, stats
+from edgebig import artifact, files, flatbuffer, islands, metadata, stats, strip
 from edgebig.artifact import Artifact, Card, ExampleSet, HostAccuracy, PassRecord, Preprocessing, Tensor
 from edgebig.check import tflite
 from edgebig.data.examples import Examples, Splits
@@ -25,15 +25,12 @@ from edgebig.recipe import Augment, Recipe
 _VERSIONED = ("tensorflow", "tf_keras", "tensorflow-model-optimization", "ai-edge-litert", "numpy")
 
 
-def to_tflite(
-    model: Any, *, int8: bool, io: str = "int8", sparse: bool = False, float_layers: Collection[str] = ()
-) -> bytes:
+def to_tflite(model: Any, *, int8: bool, io: str = "int8", sparse: bool = False) -> bytes:
     """A Keras model with one picture in as .tflite bytes, batch 1.
 
     Its input is named `image`, its output `probabilities`. int8: the model has been through QAT; every operator must
-    come out in int8, or EdgebigError says which did not; `io` is then the type of its input and output. `sparse`: in
-    the converter's sparse format, to be weighed, not shipped: XNNPACK refuses it in int8. `float_layers`: those that
-    QAT left in float; they must come out so, and no others.
+    come out in int8 but those that QAT left in float, or EdgebigError says which did not; `io` is then the type of its input and output. `sparse`: in
+    the converter's sparse format, to be weighed, not shipped: XNNPACK refuses it in int8.
     """
     from edgebig.keras import tf
 
@@ -45,6 +42,7 @@ def to_tflite(
     if sparse:
         converter.optimizations = [*converter.optimizations, tf.lite.Optimize.EXPERIMENTAL_SPARSITY]
     data = run_converter(converter)
+    float_layers = _left_in_float(model)
     if int8 and float_layers:
         data = islands.without_barriers(data)
         if drowned := islands.drowned(data, float_layers):
@@ -59,6 +57,14 @@ def to_tflite(
             "the model is not fully int8; a layer of it cannot be quantized",
         )
     return flatbuffer.rewrite_io(data, io, model.name) if int8 else data
+
+
+def _left_in_float(model: Any) -> list[str]:
+    """The layers that quantization-aware training left in float, which their wrappers say."""
+    configs = {layer: getattr(layer, "quantize_config", None) for layer in model.layers}
+    return [
+        layer.layer.name for layer, config in configs.items() if getattr(config, "stays_in_float", False)
+    ]
 
 
 def layer_weights(data: bytes, layers: Iterable[str]) -> dict[str, npt.NDArray[Any]]:

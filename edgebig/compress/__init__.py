@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from edgebig import artifact, convert, train
+from edgebig import artifact, convert, cost, train
 from edgebig.artifact import Artifact, PassRecord
 from edgebig.check import tflite
-from edgebig.compress import distil, preflight, prune, qat
+from edgebig.compress import cluster, distil, preflight, prune, ptq, qat, shipped, sizes, slim
 from edgebig.compress.context import Context, kernel_sparsity
 from edgebig.data.examples import Splits
 from edgebig.errors import EdgebigError
@@ -22,10 +22,22 @@ from edgebig.runs import Run
 
 # Each trains, or cuts, the Keras model that it is given and hands it on.
 PASSES: dict[str, Callable[[Context, Any, Any], tuple[Any, PassRecord]]] = {
+    "slim": slim.slim,
     "distil": distil.distil,
     "prune": prune.prune,
+    "cluster": cluster.cluster,
     "qat": qat.qat,
 }
+# The last one gives bytes: from there on there is no Keras model.
+ORDER = (*PASSES, "ptq")
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """What came of a compression: the last variant, and those after the passes before it where they were kept."""
+
+    artifact: Artifact
+    steps: tuple[Artifact, ...] = ()
 
 
 def compress(
@@ -33,89 +45,120 @@ def compress(
     spec: Recipe,
     splits: Splits,
     seed: int | None = None,
+    *,
     measure: Callable[[bytes, bytes, str], float] | None = None,
-) -> Artifact:
+    keep_steps: bool = False,
+) -> Compressed:
     """Runs the passes of `spec.compress` on the trained model of `run` and writes the variant they make into it.
 
-    `seed`: of the passes; None is the training's. `measure`: see `Context`.
+    `seed`: of the passes; None is the training's. `measure`: see `Context`. `keep_steps`: after each pass a variant.
 
     Raises EdgebigError before any training where a pass cannot take the model, and where one missed what it was asked.
     """
-    wanted = tuple(name for name in PASSES if getattr(spec.compress, name) is not None)
+    wanted = tuple(name for name in ORDER if getattr(spec.compress, name) is not None)
+    seed = spec.train.seed if seed is None else seed
+    parent = artifact.load(run.folder / "float32.tflite")
+    model = _checked(run, spec, splits, wanted, seed)
+    context = Context(splits, spec, wanted, seed, distil.taught(run, spec, splits), measure)
+    records: list[PassRecord] = []
+    steps: list[Artifact] = []
+    size = _size(model, parent)
+    for number, name in enumerate(wanted, start=1):
+        settings = getattr(spec.compress, name)
+        if name == "ptq":
+            data, record = ptq.ptq(context, model, settings, None if model else parent.path.read_bytes())
+        else:
+            model, record = PASSES[name](context, model, settings)
+            data = convert.to_tflite(model, int8=name == "qat", io=spec.convert.io)
+            # Quantization wraps the layers, and changes neither.
+            size = size if name == "qat" else _size(model, parent)
+        # With these it can be made again; a recipe changes, and flags are in no file.
+        made_by = {"seed": seed, "settings": settings.model_dump()}
+        records.append(
+            record.model_copy(update={**made_by, **size, **_bought(context, model, data, wanted[:number])})
+        )
+        last = number == len(wanted)
+        if last and model is not None:
+            told = shipped.facts(data, list(kernel_sparsity(model)), records, spec.compress)
+            records[-1] = records[-1].model_copy(update=told)
+        if last or keep_steps:
+            variant = artifact.free_variant(run.folder, _stem(wanted[:number], spec))
+            steps.append(_publish(run, context, variant, data, size["parameters"], records, parent))
+    return Compressed(steps[-1], tuple(steps[:-1]))
+
+
+def _checked(run: Run, spec: Recipe, splits: Splits, wanted: Sequence[str], seed: int) -> Any:
+    """The model of the run, or None where it is a .tflite alone. Raises EdgebigError where a pass cannot take it."""
     if not wanted:
         raise EdgebigError(
             f"{spec.name}: nothing to do, no pass is asked for", "as in edgebig compress --int8"
         )
-    model = train.load_model(run)
-    preflight.check(model, wanted)
-    context = Context(
-        splits, spec, wanted, spec.train.seed if seed is None else seed,
-        distil.taught(run, spec, splits), measure,
-    )  # fmt: skip
-    parent = artifact.load(run.folder / "float32.tflite")
-    records: list[PassRecord] = []
-    for name in wanted:
-        settings = getattr(spec.compress, name)
-        model, record = PASSES[name](context, model, settings)
-        # With these it can be made again; a recipe changes, and flags are in no file.
-        records.append(
-            record.model_copy(
-                update={
-                    "seed": context.seed,
-                    "settings": settings.model_dump(),
-                    **_bought(context, model, name),
-                }
-            )
+    if "qat" in wanted and "ptq" in wanted:
+        raise EdgebigError(
+            "qat and ptq both quantize", "ask for one of them: --int8 trains on, --ptq does not"
         )
-    int8 = "qat" in wanted
-    layers = list(kernel_sparsity(model))
-    data = convert.to_tflite(model, int8=int8, io=spec.convert.io)
-    shipped = convert.layer_sparsity(data, layers)
-    _check_zeros_kept(records, shipped)
-    records[-1] = records[-1].model_copy(
-        update={"shipped_sparsity": {name: round(share, 4) for name, share in shipped.items()}}
-    )
-    stem = "-".join([*(name for name in wanted if name != "qat"), "int8" if int8 else "float32"])
-    variant = artifact.free_variant(run.folder, stem)
+    if not run.model_path.is_file():
+        if training := [name for name in wanted if name != "ptq"]:
+            raise EdgebigError(
+                f"{run.folder}: a .tflite has no weights that could be trained on: {', '.join(training)} cannot be",
+                "adopt the Keras model that it was made from, or quantize it by --ptq int8",
+            )
+        ptq.preflight(spec, splits, seed, None, (run.folder / "float32.tflite").read_bytes())
+        return None
+    model = preflight.ready(train.load_model(run), spec.compress)
+    preflight.check(model, spec.compress)
+    if spec.compress.ptq:
+        ptq.preflight(spec, splits, seed, model)
+    return model
+
+
+def _stem(passes: Sequence[str], spec: Recipe) -> str:
+    """What a variant is called: its passes in order, and last the type that it has."""
+    dtype = "int8" if passes[-1] == "qat" else "float32"
+    if passes[-1] == "ptq":
+        assert spec.compress.ptq
+        dtype = ptq.VARIANT[spec.compress.ptq.dtype]
+    return "-".join([*(name for name in passes if name not in ("qat", "ptq")), dtype])
+
+
+def _size(model: Any, parent: Artifact) -> dict[str, int]:
+    """Multiplications and parameters; of a run that is a .tflite alone, what its card says."""
+    if model is None:
+        return {"parameters": artifact.require_card(parent, "which says what is in it").parameters}
+    return {"macs": cost.macs(model), "parameters": int(model.count_params())}
+
+
+def _publish(
+    run: Run,
+    context: Context,
+    variant: str,
+    data: bytes,
+    parameters: int,
+    records: Sequence[PassRecord],
+    parent: Artifact,
+) -> Artifact:
+    """Writes `data` as a variant of the run, held against the model that was trained."""
+    spec, splits = context.recipe, context.splits
     agreement = tflite.agreement(
         parent.path.read_bytes(), data, splits.validation, convert.preprocessing(spec, splits).model_dump()
     )
-    records.append(
-        PassRecord.model_validate({"name": "check", "against": parent.sha256, **asdict(agreement)})
-    )
     say(f"check: float32 and {variant} agree on {agreement.same_label} of {agreement.n} validation examples")
+    check = PassRecord.model_validate({"name": "check", "against": parent.sha256, **asdict(agreement)})
     return convert.publish(
         run.folder, variant, data, spec, splits,
-        parameters=model.count_params(), passes=records, parent=parent.sha256,
+        parameters=parameters, passes=[*records, check], parent=parent.sha256, stripped=spec.convert.strip,
     )  # fmt: skip
 
 
-def _bought(context: Context, model: Any, name: str) -> dict[str, Any]:
-    """What the model is after a pass: parameters, the bytes of its .tflite, and how it does on validation."""
-    data = convert.to_tflite(model, int8=name == "qat")
-    labels = tflite.labels(
-        data, context.splits.validation, convert.preprocessing(context.recipe, context.splits).model_dump()
-    )
+def _bought(context: Context, model: Any, data: bytes, passes: Sequence[str]) -> dict[str, Any]:
+    """What the model is after `passes`: bytes, each kind by itself, and how it does on validation."""
+    preprocessing = convert.preprocessing(context.recipe, context.splits).model_dump()
+    labels = tflite.labels(data, context.splits.validation, preprocessing)
+    int8, zeros = passes[-1] == "qat", bool({"prune", "cluster"} & set(passes)) and passes[-1] != "ptq"
     return {
-        "parameters": int(model.count_params()),
         "size_bytes": len(data),
         "deflated_bytes": len(zlib.compress(data, 9)),
+        **({"bytes": sizes.bytes_of(model, data, int8=int8)} if zeros else {}),
         "validation_correct": int(np.sum(labels == context.splits.validation.labels)),
         "validation_n": len(context.splits.validation),
     }
-
-
-def _check_zeros_kept(records: list[PassRecord], shipped: dict[str, float]) -> None:
-    """Raises EdgebigError where a layer has fewer zeros in the .tflite than pruning gave it; rounding adds some."""
-    pruned = [record.model_dump() for record in records if record.name == "prune"]
-    reached = pruned[0]["sparsity_by_layer"] if pruned else {}
-    lost = [
-        f"{name} {share:.1%} became {shipped.get(name, 0.0):.1%}"
-        for name, share in reached.items()
-        if round(shipped.get(name, 0.0), 4) < share
-    ]
-    if lost:
-        raise EdgebigError(
-            f"the .tflite lost zeros that pruning made: {', '.join(lost)}",
-            "please report this; nothing was written",
-        )

@@ -12,11 +12,10 @@ from rich.text import Text
 from edgebig.artifact import Card
 
 COLUMNS = 80
-_NAMES = {"qat": "int8 (qat)"}
 
 
 def show(trained: Card, made: Card, console: Console) -> None:
-    """A row for the trained model and one for each pass of `made`; accuracy is on validation, what it lost in points."""
+    """A row for the trained model and one for each pass of `made`; accuracy is on validation, the loss in points."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
     table.add_column("after")
     for heading in ("parameters", "MACs", "file", "deflated", "validation", "lost"):
@@ -45,7 +44,7 @@ def rows(trained: Card, made: Card) -> list[tuple[str, ...]]:
         _row("training", first, None, before, before),
         *(
             _row(
-                _NAMES.get(step["name"], step["name"]), step, step["macs"],
+                _name(step), step, step.get("macs"),
                 step["validation_correct"] / step["validation_n"], before,
             )
             for step in steps
@@ -53,12 +52,21 @@ def rows(trained: Card, made: Card) -> list[tuple[str, ...]]:
     ]  # fmt: skip
 
 
+def _name(step: dict[str, Any]) -> str:
+    match step["name"]:
+        case "qat":
+            return "int8 (qat)"
+        case "ptq":
+            return f"{step['settings']['dtype']} (ptq)"
+    return str(step["name"])
+
+
 def _row(
     name: str, facts: dict[str, Any], macs: int | None, accuracy: float | None, before: float | None
 ) -> tuple[str, ...]:
     return (
         name,
-        f"{facts['parameters']:,}",
+        f"{facts['parameters']:,}" if facts.get("parameters") else "",
         "" if macs is None else f"{macs:,}",
         f"{facts['size_bytes'] / 1000:.1f} kB",
         f"{facts['deflated_bytes'] / 1000:.1f} kB",

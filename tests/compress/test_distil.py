@@ -87,7 +87,7 @@ def test_in_qat_the_logits_are_found_behind_the_rounding(trained: Any, teacher_m
     from edgebig.compress.qat import apply_qat
     from edgebig.keras import keras, tf
 
-    quantized = apply_qat(keras.models.clone_model(teacher_model), preserve_sparsity=False)
+    quantized = apply_qat(keras.models.clone_model(teacher_model))
     found: list[Any] = []
 
     @tf.function
