@@ -1,4 +1,4 @@
-"""What a .tflite asks of TFLite Micro: its operators, as the calls that a resolver takes, or why it cannot run there."""
+"""What a .tflite asks of TFLite Micro: its operators, as the calls that a resolver takes, or why it cannot run."""
 
 from __future__ import annotations
 
