@@ -66,10 +66,12 @@ ROOMS: dict[str, set[str]] = {
     "tflitefile": {"fbreader", "fbwriter"},
     "tflitegraph": {"tflitefile"},
     "flatbuffer": {"fbreader", "tflitefile"},
+    "islands": {"flatbuffer", "tflitefile", "tflitegraph"},
     "metadata": {"fbreader", "tflitefile", "flatbuffer"},
     "check": set(),
     "check.tflite": {"data.examples", "stats"},
-    "convert": {"keras", "flatbuffer", "metadata", "artifact", "data.examples", "stats", "check.tflite"},
+    "strip": {"tflitefile"},
+    "convert": {"keras", "strip", "flatbuffer", "islands", "metadata", "artifact", "data.examples", "stats", "check.tflite"},
     "check.activations": set(),
     "check.matching": {"tflitegraph"},
     "check.cut": {"tflitefile", "tflitegraph"},
@@ -79,7 +81,7 @@ ROOMS: dict[str, set[str]] = {
         "tflitefile", "tflitegraph", "data.examples", "environment", "check.activations", "check.matching", "check.cut",
         "check.signal",
     },
-    "comparison": {"artifact", "evaluation", "runs", "stats", "data.examples", "environment", "check.layers"},
+    "comparison": {"artifact", "evaluation", "runs", "stats", "data.examples", "check.layers"},
     "checkpoint": set(),
     "tensorboard": {"keras"},
     "objective": {"keras", "usercode", "data.taught"},
@@ -119,7 +121,7 @@ ROOMS: dict[str, set[str]] = {
     "evaluation": {"artifact", "device", "drivers", "stats", "data.examples"},
     "report": {
         "measurement", "stats", "evaluation", "artifact", "data.examples", "data.survey", "inspection", "comparison",
-        "check.layers",
+        "check.layers", "check.matching", "check.signal",
     },
     "search": {"train", "compress", "bench", "report"},
     "doctor": {"lookup", "device"},
@@ -173,6 +175,7 @@ THIRD_PARTY_OF = {
     "data.sample": {"numpy"},
     "compress": THIRD_PARTY | {"litert_quantizer"},
     "ondevice": {"numpy", "PIL"} | RUNTIMES,
+    "check.activations": {"numpy", "tflite_micro"} | RUNTIMES,
     "export": {"numpy", "tflite_micro"},  # the second in the child alone, which an environment of its own runs
 }
 NEWER_THAN_PYTHON_3_9 = {"tomllib"}

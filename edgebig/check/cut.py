@@ -31,6 +31,13 @@ def cut(tree: Any, graph: Graph, sources: Collection[int], target: int) -> tuple
     return _packed(tree, tensors, [o.index for o in kept], place, inputs, target), inputs, place[target]
 
 
+def exposed(tree: Any, tensors: Collection[int]) -> bytes:
+    """The whole model with `tensors` as its outputs, so that no runtime writes over them; `tree` is changed."""
+    tree.subgraphs[0].outputs = list(tensors)
+    tree.signatureDefs, tree.metadata = [], []
+    return pack_model(tree, {})
+
+
 def _packed(
     tree: Any, tensors: list[int], operators: list[int], place: dict[int, int], inputs: list[int], target: int
 ) -> bytes:

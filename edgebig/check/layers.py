@@ -206,9 +206,16 @@ def values(model: Model, examples: Examples, folder: Path, deadline_s: float) ->
     assert model.graph is not None
     nodes = matching.nodes(model.graph)
     _write_examples(model, examples, folder)
-    paths: dict[Hashable, Path] = {node.values: folder / f"tensor-{node.values}.npy" for node in nodes}
+    paths: dict[Any, Path] = {node.values: folder / f"tensor-{node.values}.npy" for node in nodes}
     made = [{"tensor": index, "path": str(path)} for index, path in paths.items()]
-    _run(model, [_whole(model, folder, made, keep=True)], deadline_s)
+    whole = _whole(model, folder, made, keep=True)
+    if model.side.kernels == "tflite-runtime":
+        # 2.14 lets an ADD write over its input even where all tensors are to be kept.
+        (folder / "exposed.tflite").write_bytes(
+            cut.exposed(unpack_model(model.data, model.side.name), list(paths))
+        )
+        whole |= {"model": str(folder / "exposed.tflite"), "keep": False}
+    _run(model, [whole], deadline_s)
     table = np.load(folder / "table.npy")
     np.save(
         folder / "input.npy", table[np.load(folder / "images.npy")].reshape(len(examples), *model.input.shape)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgebig.check.layers import LayerLoss, Layers, cause
+from edgebig.check.matching import PASSES_ON
 from edgebig.check.signal import Loss
 from edgebig.comparison import Comparison
 from edgebig.report.columns import columns, shortened
@@ -62,8 +63,10 @@ def _layers(found: Layers, comparison: Comparison) -> list[str]:
     if not found.layers:
         return ["no layer of the one is found in the other: they are different nets", ""]
     head = ["layer", "operator", "output", "own dB", "so far dB", "cosine", "clipped", ""]
-    rows = [_row(layer, layer is found.worst) for layer in found.layers[:_LAYERS_SHOWN]]
-    left_out = len(found.layers) - len(rows)
+    # What only passes numbers on loses nothing.
+    told = [layer for layer in found.layers if layer.operator not in PASSES_ON]
+    rows = [_row(layer, layer is found.worst) for layer in told[:_LAYERS_SHOWN]]
+    left_out = len(told) - len(rows)
     return [
         *columns([head, *rows], left=3),
         *([f"and {left_out:,} more layers; --json tells all"] if left_out > 0 else []),
@@ -85,7 +88,8 @@ def _alone(which: str, names: tuple[str, ...]) -> list[str]:
 
 def _row(layer: LayerLoss, worst: bool) -> list[str]:
     shape = "x".join(str(size) for size in layer.shape)
-    named = layer.second if layer.first == layer.second else f"{layer.first} = {layer.second}"
+    first, second = (name.removesuffix(f" ({layer.operator})") for name in (layer.first, layer.second))
+    named = second if first == second else f"{first} = {second}"
     clipped = f"{layer.range.clipped:.2%}" if layer.range is not None else "-"
     shown = layer.own or layer.accumulated
     return [
@@ -152,7 +156,7 @@ def _reason(layer: LayerLoss) -> str:
         case "weights" if weights is not None:
             return "it comes from rounding its weights and inputs"
         case "weights":
-            return "it comes from rounding its inputs, and what it makes of them"
+            return "it comes from its weights and inputs, which were rounded, or trained on after A"
     return ""
 
 
