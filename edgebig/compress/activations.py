@@ -77,10 +77,10 @@ class Spread:
             return sample, np.ones(len(sample))
         # The sample has values of the tails too, which stand for themselves.
         tail = min(self.tail, self.count // 2)
-        cut = round(len(sample) * tail / self.count)
+        cut = min(round(len(sample) * tail / self.count), (len(sample) - 1) // 2)
         middle = sample[cut : len(sample) - cut]
         lowest, highest = np.sort(self.lowest)[:tail], np.sort(self.highest)[-tail:]
-        stands_for = (self.count - 2 * tail) / max(1, len(middle))
+        stands_for = (self.count - 2 * tail) / len(middle)
         weights = np.repeat([1.0, stands_for, 1.0], [tail, len(middle), tail])
         return np.concatenate([lowest, middle, highest]).astype(np.float64), weights
 
