@@ -237,7 +237,8 @@ class _Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no t
             for variable, average in zip(
                 self.model.trainable_variables, optimizer._model_variables_moving_average, strict=True
             ):
-                variable.assign(average)
+                # The average was taken before the step's constraint, which it must fulfil as well.
+                variable.assign(variable.constraint(average) if variable.constraint else average)
 
     def on_test_end(self, logs: Any = None) -> None:
         self.evaluated = self.model.get_weights()
