@@ -43,7 +43,8 @@ ON_IMAGE: list[Any] = [
     L.ELU(0.3), L.LeakyReLU(negative_slope=0.15), L.PReLU(shared_axes=[1, 2]), L.PReLU(), L.Softmax(axis=1),
     L.ReLU(max_value=4.0, negative_slope=0.2, threshold=0.5), L.ReLU(6.0),
     L.Flatten(), L.GlobalAveragePooling2D(), L.GlobalAveragePooling2D(keepdims=True),
-    L.GlobalMaxPooling2D(keepdims=True), L.GlobalMaxPooling2D(), L.GroupNormalization(groups=2, epsilon=0.01), L.LayerNormalization(epsilon=0.03),
+    L.GlobalMaxPooling2D(keepdims=True), L.GlobalMaxPooling2D(), L.GroupNormalization(groups=2, epsilon=0.01),
+    L.LayerNormalization(epsilon=0.03),
     L.LayerNormalization(axis=[1, 3], center=False), L.UnitNormalization(axis=-1),
     L.Normalization(), L.Normalization(axis=(1, 3)),
     L.Normalization(mean=[1.0, 2.0, 3.0, 4.0], variance=[1.0, 2.0, 3.0, 4.0]), L.Normalization(invert=True),
@@ -54,7 +55,7 @@ ON_VECTOR: list[Any] = [
     L.Dense(3, activation="softmax", bias_constraint="non_neg"), L.Dense(4, use_bias=False, activation="sigmoid"),
     L.Dense(4, activation="softplus"), L.Dense(2, kernel_constraint=keras.constraints.MinMaxNorm(0.1, 0.9)),
     L.Dense(3, kernel_regularizer=keras.regularizers.OrthogonalRegularizer(0.02), kernel_constraint="unit_norm"),
-    L.Dense(3, dtype="mixed_float16"), L.RepeatVector(3), L.BatchNormalization(),
+    L.Dense(3, dtype="mixed_float16", name="mixed"), L.RepeatVector(3), L.BatchNormalization(),
 ]  # fmt: skip
 ON_SEQUENCE: list[Any] = [
     L.Conv1D(3, 3, strides=2, activation="relu"), L.SeparableConv1D(3, 2, depth_multiplier=2), L.AveragePooling1D(3, 2),
@@ -107,7 +108,8 @@ def operations(x: Any, y: Any, flat: Any) -> list[Any]:
         x + y, x - y, x * y, ops.maximum(x, y), ops.minimum(x, y), ops.concatenate([x, y], axis=-1), x + 2.5, 1.5 - x,
         x - 3, x * 0.25, 2 * x, 7 + x, x / 255.0, ops.mean(x, axis=[1, 2]), ops.mean(x, axis=(-3, -2), keepdims=True),
         ops.max(x, axis=(1, 2)), ops.mean(ops.reshape(x, (-1, 48, 4)), axis=1), ops.transpose(x, (0, 3, 1, 2)),
-        ops.relu(x), ops.relu6(x), ops.hard_sigmoid(x), ops.hard_silu(x), ops.leaky_relu(x, negative_slope=0.12), ops.softmax(flat),
+        ops.relu(x), ops.relu6(x), ops.hard_sigmoid(x), ops.hard_silu(x), ops.leaky_relu(x, negative_slope=0.12),
+        ops.softmax(flat),
         ops.softmax(x, axis=1), ops.gelu(x, approximate=False), ops.exp(small), ops.selu(small), ops.sigmoid(x),
         ops.silu(x), ops.softplus(x), ops.softsign(x), ops.tanh(x), keras.activations.relu6(x),
     ]  # fmt: skip

@@ -78,13 +78,13 @@ OPTIONS: dict[str, frozenset[str]] = {
 }
 # Outside training they hand on what they get. Augmentation belongs in [data] augment of the recipe.
 LEFT_OUT = frozenset({
-    "AugMix", "AutoContrast", "CutMix", "Identity", "MixUp", "RandAugment", "RandomBrightness",
+    "AugMix", "CutMix", "Identity", "MixUp", "RandAugment", "RandomBrightness",
     "RandomColorDegeneration", "RandomColorJitter", "RandomContrast", "RandomElasticTransform",
     "RandomErasing", "RandomFlip", "RandomGaussianBlur", "RandomGrayscale", "RandomHue", "RandomInvert",
     "RandomPerspective", "RandomPosterization", "RandomRotation", "RandomSaturation", "RandomSharpness",
     "RandomShear", "RandomTranslation", "RandomZoom",
 })  # fmt: skip
-_RENAMED = {("LeakyReLU", "negative_slope"): "alpha"}
+_RENAMED = {"LeakyReLU.negative_slope": "alpha"}
 # Options of Keras 3 that tf_keras has not, with the value by which both do the same.
 _ONLY = {
     "autocast": True, "data_format": "channels_last", "optional": False, "ragged": False,
@@ -138,7 +138,7 @@ def plan(config: dict[str, Any]) -> Plan:
         if key == "activation" and key in taken:
             options[key], behind = _activation(value)
         elif key in taken:
-            options[_RENAMED.get((kind, key), key)] = _value(key, value)
+            options[_RENAMED.get(f"{kind}.{key}", str(key))] = _value(key, value)
         elif key not in _ONLY or value != _ONLY[key]:
             raise RefusedError(f"with {key} = {value!r:.60} there is no form of it in tf_keras")
     return Plan(kind, options, behind)
