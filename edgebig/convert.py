@@ -20,7 +20,7 @@ from edgebig.check import tflite
 from edgebig.data.examples import Examples, Splits
 from edgebig.errors import EdgebigError
 from edgebig.progress import quiet
-from edgebig.recipe import Augment, Recipe
+from edgebig.recipe import Adopted, Augment, Recipe
 
 _VERSIONED = ("tensorflow", "tf_keras", "tensorflow-model-optimization", "ai-edge-litert", "numpy")
 
@@ -29,8 +29,9 @@ def to_tflite(model: Any, *, int8: bool, io: str = "int8", sparse: bool = False)
     """A Keras model with one picture in as .tflite bytes, batch 1.
 
     Its input is named `image`, its output `probabilities`. int8: the model has been through QAT; every operator must
-    come out in int8 but those that QAT left in float, or EdgebigError says which did not; `io` is then the type of its input and output. `sparse`: in
-    the converter's sparse format, to be weighed, not shipped: XNNPACK refuses it in int8.
+    come out in int8, but for the layers that QAT left in float, or EdgebigError says which did not; `io` is then the
+    type of its input and output. `sparse`: in the converter's sparse format, to be weighed, not shipped: XNNPACK
+    refuses it in int8.
     """
     from edgebig.keras import tf
 
@@ -42,21 +43,21 @@ def to_tflite(model: Any, *, int8: bool, io: str = "int8", sparse: bool = False)
     if sparse:
         converter.optimizations = [*converter.optimizations, tf.lite.Optimize.EXPERIMENTAL_SPARSITY]
     data = run_converter(converter)
-    float_layers = _left_in_float(model)
-    if int8 and float_layers:
-        data = islands.without_barriers(data)
-        if drowned := islands.drowned(data, float_layers):
-            raise EdgebigError(
-                f"these layers were to stay in float and came out in int8: {', '.join(drowned)}",
-                "leave them out of [compress.qat] float_layers",
-            )
-    left = islands.strangers(data, float_layers) if float_layers else flatbuffer.float_operators(data)
-    if int8 and left:
+    if not int8:
+        return data
+    data = islands.without_barriers(data)
+    in_float = _left_in_float(model)
+    if lost := islands.drowned(data, in_float):
+        raise EdgebigError(
+            f"these layers were to stay in float and came out in int8: {', '.join(lost)}",
+            "leave them out of [compress.qat] float_layers",
+        )
+    if left := islands.strangers(data, in_float):
         raise EdgebigError(
             f"these operators stayed in float: {', '.join(left)}",
             "the model is not fully int8; a layer of it cannot be quantized",
         )
-    return flatbuffer.rewrite_io(data, io, model.name) if int8 else data
+    return flatbuffer.rewrite_io(data, io, model.name)
 
 
 def _left_in_float(model: Any) -> list[str]:
@@ -133,6 +134,7 @@ def publish(
         preprocessing=preprocessing(spec, splits),
         classes=splits.classes,
         train=_example_set(folder, splits.source, "train", splits.train),
+        trained_elsewhere=isinstance(spec.model, Adopted),
         test=_example_set(folder, splits.source, "test", splits.test),
         data=spec.data.model_copy(update={"augment": Augment()}),
         output_step=contract.outputs[0].scale or _step_behind(data, variant),
@@ -146,13 +148,15 @@ def publish(
 
 def with_metadata(data: bytes, variant: str, spec: Recipe, splits: Splits) -> bytes:
     """The .tflite bytes as they ship: with labels and normalisation in them."""
+    scaled = preprocessing(spec, splits)
     return metadata.attach_metadata(
         data,
         name=f"{spec.name} {variant}",
         description="Made by edgebig. The card beside this file tells how, from what, and how well it does.",
         labels=splits.classes,
-        mean=0.0,
-        std=255.0,
+        # input = (pixel - mean) / std
+        mean=0.0 - 255.0 * scaled.low / (scaled.high - scaled.low),
+        std=255.0 / (scaled.high - scaled.low),
     )
 
 
@@ -195,9 +199,13 @@ def with_io(source: Artifact, dtype: Any, folder: Path | None = None) -> Artifac
 
 
 def preprocessing(spec: Recipe, splits: Splits) -> Preprocessing:
-    """What training makes of pixels: 0..255 become 0..1, and the picture is as the recipe's [data] frames it."""
+    """What training makes of pixels: 0..255 become 0..1, and the picture is as the recipe's [data] frames it.
+
+    A .tflite that was adopted takes them as it was told to.
+    """
+    low, high = (spec.model.low, spec.model.high) if isinstance(spec.model, Adopted) else (0.0, 1.0)
     return Preprocessing(
-        low=0.0, high=1.0, ink_is_high=True, colour="grey" if splits.train.shape[2] == 1 else "rgb",
+        low=low, high=high, ink_is_high=True, colour="grey" if splits.train.shape[2] == 1 else "rgb",
         framing=splits.framing, fit=spec.data.fit,
     )  # fmt: skip
 

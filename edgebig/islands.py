@@ -53,14 +53,16 @@ def without_barriers(model: bytes) -> bytes:
         code = tree.operatorCodes[operator.opcodeIndex]
         return builtin_name(code.deprecatedBuiltinCode, code.builtinCode)
 
-    for barrier in [operator for operator in graph.operators if kind(operator) == _BARRIER[0]]:
+    barriers = [operator for operator in graph.operators if kind(operator) == _BARRIER[0]]
+    if not barriers:
+        return model
+    for barrier in barriers:
         (reshape,) = (op for op in graph.operators if barrier.outputs[0] in op.inputs)
         assert kind(reshape) == _BARRIER[1]
         graph.operators = [op for op in graph.operators if op is not barrier and op is not reshape]
         for operator in graph.operators:
             operator.inputs = [barrier.inputs[0] if i == reshape.outputs[0] else i for i in operator.inputs]
-    if not any(kind(operator) == _BARRIER[0] for operator in graph.operators):
-        _sweep(tree)
+    _sweep(tree)
     return pack_model(tree, attached_files(model, "model"))
 
 
