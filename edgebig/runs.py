@@ -8,7 +8,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -164,8 +164,8 @@ def finished(name: str | None, root: Path = ROOT) -> Run:
 
 
 def newest_variant(run: Run) -> Path:
-    """The newest .tflite of a run; one with other I/O is the same model in another dress, and must be named."""
-    variants = [path for path in run.variants() if "-io-" not in path.stem]
+    """The newest .tflite of a run; one with other I/O or for a target is the same model in another dress: name it."""
+    variants = [path for path in run.variants() if "-io-" not in path.stem and "-for-" not in path.stem]
     if not variants:
         raise EdgebigError(
             f"{run.folder}: no .tflite in it", "edgebig train makes one, edgebig compress another"
@@ -196,9 +196,9 @@ def beside(path: Path) -> Path:
     return ROOT / "zoo" if in_zoo(path) else path.parent
 
 
-def resolve_model(name: str | None) -> Path:
-    """The .tflite that MODEL names: a file, the newest one of a run, or one of the zoo; it says which where the user
-    did not. Without a name it is the newest of the last run, and before the first one the zoo's `digits`.
+def resolve_model(name: str | None, choose: Callable[[Run], Path] = newest_variant) -> Path:
+    """The .tflite that MODEL names: a file, the one that `choose` takes of a run, or one of the zoo; it says which
+    where the user did not. Without a name it is of the last run, and before the first one the zoo's `digits`.
     """
     if name is not None and (name.endswith(".tflite") or Path(name).is_file()):
         path = Path(name)
@@ -213,7 +213,7 @@ def resolve_model(name: str | None) -> Path:
     if name is None and "digits" in shipped and not (ROOT / LATEST).is_symlink():
         say(f"model: digits, of the zoo ({', '.join(shipped)})")
         return shipped["digits"]
-    path = newest_variant(finished(name))
+    path = choose(finished(name))
     say(f"model: {path}")
     return path
 

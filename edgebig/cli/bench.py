@@ -42,14 +42,21 @@ def bench(
     json: options.Json = False,
 ) -> None:
     """Measure accuracy and latency of .tflite files on a device, in turns."""
-    from edgebig import artifact, runs
+    from edgebig import artifact, runs, targets
     from edgebig import bench as benching
     from edgebig import device as devices
     from edgebig import measurement as measurements
     from edgebig.progress import say
 
     target = devices.load(device)
-    artifacts = [artifact.load(runs.resolve_model(model)) for model in models or (None,)]
+    # A device that is no CPU takes another file of a run; one that the user names is taken as it is.
+    target_name = targets.implied_by(target.kind)
+    artifacts = [
+        artifact.load(
+            runs.resolve_model(model, lambda run: targets.ready(run.variants(), target_name, str(run.folder)))
+        )
+        for model in models or (None,)
+    ]
     settings = benching.Settings(examples, processes, rounds, samples, deadline_s=deadline)
     source = runs.usual_source([item.path for item in artifacts], data)
     path = measurements.reserve(target.name, runs.beside(artifacts[0].path), out)

@@ -9,6 +9,7 @@ TensorFlow's Analyzer has a switch for the same question, but in the packages of
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from edgebig.targets.operators import Left, Operator, Tensor, left_by, names
 
@@ -43,7 +44,20 @@ REFLECT = 0  # schema.MirrorPadMode
 
 
 def left(operators: list[Operator]) -> list[Left]:
-    return left_by(operators, reason)
+    return left_by(_seen_by_the_delegate(operators), reason)
+
+
+def _seen_by_the_delegate(operators: list[Operator]) -> list[Operator]:
+    """As the delegate looks at them: float16 weights behind a DEQUANTIZE, and sparse ones, are constants to it."""
+    unpacked = {
+        id(operator.outputs[0]): replace(operator.outputs[0], values=operator.inputs[0].values)
+        for operator in operators
+        if operator.name in ("DEQUANTIZE", "DENSIFY") and operator.inputs[0] and operator.inputs[0].constant
+    }
+    return [
+        replace(operator, inputs=tuple(unpacked.get(id(tensor), tensor) for tensor in operator.inputs))
+        for operator in operators
+    ]
 
 
 def reason(operator: Operator) -> str | None:
