@@ -101,7 +101,7 @@ ROOMS: dict[str, set[str]] = {
         "tflitefile",
     },
     "environment": {"lookup"},
-    "targets": {"flatbuffer", "tflitefile", "artifact", "convert", "metadata", "environment", "data.examples"},
+    "targets": {"flatbuffer", "tflitefile", "strip", "artifact", "metadata"},
     "inspection": {"tflitefile", "tflitegraph", "metadata"},
     "export": {
         "fbreader", "tflitefile", "flatbuffer", "metadata", "artifact", "convert", "targets", "environment",
