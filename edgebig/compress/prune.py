@@ -140,20 +140,10 @@ class _Ramp(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no typ
             return
         self.done, self.next_step = step == self.ramp_steps, step + self.every
         share = self.spec.sparsity * (1 - (1 - step / self.ramp_steps) ** 3)
-        layers = stored(self.held)
+        layers, found = stored(self.held), kernels.find(self.held)
         for name, mask in masks({name: layers[name] for name in self.masks}, self.spec, share).items():
             self.masks[name].assign(kernels.outputs_last(mask).astype(np.float32))
-        self.apply()
-
-    def on_test_batch_begin(self, batch: int, logs: Any = None) -> None:
-        # A moving average of the weights remembers what they were before they became zero.
-        if batch == 0 and self.spec.ema:
-            self.apply()
-
-    def apply(self) -> None:
-        found = kernels.find(self.held)
-        for name, mask in self.masks.items():
-            found[name].assign(found[name] * mask)
+            found[name].assign(found[name] * self.masks[name])
 
 
 def _times(mask: Any) -> Any:
