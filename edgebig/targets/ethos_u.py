@@ -111,7 +111,8 @@ def _stride(operator: Operator) -> Iterator[str]:
 
 def _unrolled_stride(operator: Operator) -> Iterator[str]:
     dilated = max(operator.options.get("dilationHFactor", 1), operator.options.get("dilationWFactor", 1)) > 1
-    if dilated or is_padded(operator):
+    # Where a single window covers the picture there are no steps.
+    if (dilated or is_padded(operator)) and operator.outputs[0].shape[1:3] != (1, 1):
         yield from _stride(operator)
 
 

@@ -29,7 +29,7 @@ def static_batch(model: bytes, name: str) -> bytes:
     tree = unpack_model(model, name)
     dynamic = [tensor for tensor in tree.subgraphs[0].tensors if _is_dynamic(tensor)]
     for tensor in dynamic:
-        signature, shape = list(tensor.shapeSignature), list(tensor.shape)
+        signature, shape = ([int(size) for size in sizes] for sizes in (tensor.shapeSignature, tensor.shape))
         if any(size < 0 for size in signature[1:]) or shape[0] != 1:
             raise EdgebigError(
                 f"{name}: '{_text(tensor.name)}' has the shape {tuple(signature)}, and only the batch can be fixed",
