@@ -47,16 +47,16 @@ def bench(
     from edgebig import device as devices
     from edgebig import measurement as measurements
     from edgebig.progress import say
+    from edgebig.targets.table import TARGETS
 
     target = devices.load(device)
-    # A device that is no CPU takes another file of a run; one that the user names is taken as it is.
     target_name = targets.implied_by(target.kind)
-    artifacts = [
-        artifact.load(
-            runs.resolve_model(model, lambda run: targets.ready(run.variants(), target_name, str(run.folder)))
-        )
-        for model in models or (None,)
-    ]
+
+    def choose(run: runs.Run) -> Path:
+        say(f"{target.name}: for {TARGETS[target_name].about}")
+        return targets.ready(run.variants(), target_name, str(run.folder))
+
+    artifacts = [artifact.load(runs.resolve_model(model, choose)) for model in models or (None,)]
     settings = benching.Settings(examples, processes, rounds, samples, deadline_s=deadline)
     source = runs.usual_source([item.path for item in artifacts], data)
     path = measurements.reserve(target.name, runs.beside(artifacts[0].path), out)

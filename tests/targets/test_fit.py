@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from edgebig import artifact, cli, flatbuffer, metadata, targets
+from edgebig import artifact, cli, flatbuffer, metadata, recipe, runs, targets
 from edgebig.artifact import Artifact
 from edgebig.check import tflite
 from edgebig.cli.convert import For
@@ -19,8 +20,20 @@ from edgebig.data import source
 from edgebig.data.examples import Examples
 from edgebig.errors import EXIT_SHORTFALL, EdgebigError, Shortfall
 from edgebig.recipe import Data
-from edgebig.targets import TARGETS, numbers_of, proof
+from edgebig.targets import proof
+from edgebig.targets.table import TARGETS, numbers_of
 from edgebig.tflitefile import pack_model, parse_model, unpack_model
+
+
+class Done(NamedTuple):
+    """What a command did."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+Edgebig = Callable[..., Done]
 
 
 @pytest.fixture(scope="module")
@@ -221,15 +234,26 @@ def test_what_xnnpack_leaves_is_the_runtimes_word(int8: Artifact, float32: Artif
     assert proof.left_to_plain_kernels(float32.path.read_bytes(), "m") == []
 
 
+def test_bench_takes_the_form_of_its_device(edgebig: Edgebig, int8: Artifact) -> None:
+    """A form that was made for another target is not what a CPU gets, though it is the newest."""
+    run = runs.create(
+        recipe.parse({"data": {"source": "digits-5k"}, "model": {"name": "digit-cnn"}}, "tiny", file="")
+    )
+    for path in int8.path.parent.glob("int8.*"):
+        shutil.copy(path, run.folder)
+    runs.finish(run, {"schema": 1})
+    targets.fit(artifact.load(run.folder / "int8.tflite"), "browser")
+    done = edgebig(
+        "bench", "--device", "fake", "--examples", "10", "--processes", "2", "--rounds", "1", "--json"
+    )
+    assert done.code == 0, done.stderr
+    assert "fake: for a CPU by TFLite or LiteRT" in done.stderr
+    (model,) = json.loads(done.stdout)["models"]
+    assert model["name"] == str(run.folder / "int8.tflite")
+    assert runs.newest_variant(run) == run.folder / "int8.tflite"
+
+
 # ---- the command
-
-
-class Done(NamedTuple):
-    """What a command did."""
-
-    code: int
-    stdout: str
-    stderr: str
 
 
 @pytest.fixture
@@ -247,9 +271,6 @@ def edgebig(
         return Done(int(stopped.value.code or 0), printed.out, printed.err)
 
     return run
-
-
-Edgebig = Callable[..., Done]
 
 
 def test_the_command_says_what_it_chose(edgebig: Edgebig, int8: Artifact, float32: Artifact) -> None:
