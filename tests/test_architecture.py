@@ -104,8 +104,7 @@ ROOMS: dict[str, set[str]] = {
     "targets": {"flatbuffer", "tflitefile", "strip", "artifact", "metadata"},
     "inspection": {"tflitefile", "tflitegraph", "metadata"},
     "export": {
-        "fbreader", "tflitefile", "flatbuffer", "metadata", "artifact", "convert", "targets", "environment",
-        "data.examples",
+        "tflitefile", "flatbuffer", "strip", "metadata", "artifact", "targets", "environment", "data.examples",
     },
     "ondevice": set(),
     "phone": set(),

@@ -12,7 +12,7 @@ from edgebig.export.board import Board
 
 # https://docs.arduino.cc/arduino-cli/sketch-specification/: the folder and its .ino have one name.
 _SKETCH_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
-_DIFFERENCE_TYPES = {"int8": "int", "uint8": "int", "float32": "float"}
+_DIFFERENCE_TYPES = {"int8": "int", "int16": "long", "float32": "float"}
 
 
 def check_name(out: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgebig import artifact, files, flatbuffer
+from edgebig import artifact, files, flatbuffer, strip, tflitefile
 from edgebig.artifact import Artifact, Card
 from edgebig.data.examples import Examples
 from edgebig.errors import EdgebigError
@@ -19,7 +19,7 @@ from edgebig.export.arena import Arena
 from edgebig.export.micro import Check
 
 CARD_NEED = "which says what a picture must be made into, and its classes"
-DTYPES = ("int8", "uint8", "float32")
+DTYPES = ("int8", "int16", "float32")
 SELF_TEST_FLOAT = 1e-4
 
 
@@ -47,6 +47,8 @@ class Board:
     check: Check | None
     pixels: npt.NDArray[Any]
     vector: Vector
+    # How near a board's own kernels must come to the vector's output, in the output's own numbers.
+    tolerance: float
 
     @property
     def input(self) -> flatbuffer.TensorContract:
@@ -64,11 +66,6 @@ class Board:
     def title(self) -> str:
         return template.plain(f"{self.card.recipe} {self.card.variant}, {len(self.card.classes)} classes")
 
-    @property
-    def tolerance(self) -> float:
-        """How near a board's own kernels must come to the test vector's output, in the output's own numbers."""
-        return SELF_TEST_FLOAT if self.output.dtype == "float32" else micro.TOLERANCE_STEPS
-
 
 def prepare(item: Artifact, name: str, examples: Examples) -> Board:
     """The board's form of a model, run on `examples` (labels are indices into the card's classes).
@@ -82,7 +79,8 @@ def prepare(item: Artifact, name: str, examples: Examples) -> Board:
     _check_contract(contract, card, item.path.name)
     used = operators.of_model(model, item.path.name)
     expected = micro.reference(model, np.asarray(examples.images), card.preprocessing.model_dump())
-    found = micro.check(model, expected, item.path.name) if micro.is_there() else None
+    tolerance = micro.tolerance(contract.outputs[0].dtype, has_int16=_has_int16(model, item.path.name))
+    found = micro.check(model, expected, item.path.name, tolerance) if micro.is_there() else None
     return Board(
         name=name,
         model=model,
@@ -95,15 +93,22 @@ def prepare(item: Artifact, name: str, examples: Examples) -> Board:
         check=found,
         pixels=expected.pixels,
         vector=_vector(expected, examples),
+        tolerance=max(tolerance, SELF_TEST_FLOAT) if contract.outputs[0].dtype == "float32" else tolerance,
     )
 
 
 def as_board_has_it(item: Artifact) -> bytes:
-    """A quantized model with int8 inputs and outputs, any other as it is."""
-    data = item.path.read_bytes()
-    if flatbuffer.float_operators(data, item.path.name):
-        return data
-    return flatbuffer.rewrite_io(data, "int8", item.path.name)
+    """The model without names and metadata, which only tools look at; a quantized one with int8 inputs and outputs."""
+    name, data = item.path.name, item.path.read_bytes()
+    if not flatbuffer.float_operators(data, name) and not _has_int16(data, name):
+        data = flatbuffer.rewrite_io(data, "int8", name)
+    return strip.strip(data, name)
+
+
+def _has_int16(data: bytes, name: str) -> bool:
+    """Whether numbers are int16 between the operators (int16x8), whose edges stay what they are."""
+    tensors = tflitefile.parse_model(data, name)["subgraphs"][0]["tensors"]
+    return any(tflitefile.DTYPES[tensor["type"]] == "int16" for tensor in tensors)
 
 
 def _check_contract(contract: flatbuffer.IoContract, card: Card, name: str) -> None:
@@ -116,7 +121,7 @@ def _check_contract(contract: flatbuffer.IoContract, card: Card, name: str) -> N
     for tensor in tensors:
         if tensor.dtype not in DTYPES:
             raise EdgebigError(
-                f"{name}: '{tensor.name}' is {tensor.dtype}", f"a board is given {', '.join(DTYPES)}"
+                f"{name}: an input or output is {tensor.dtype}", f"a board is given {', '.join(DTYPES)}"
             )
     if math.prod(tensors[1].shape) != len(card.classes):
         raise EdgebigError(
@@ -154,7 +159,7 @@ def lines(board: Board) -> list[str]:
         f"flash: {len(board.model):,} bytes for the model",
         f"arena: {board.arena.size_bytes:,} bytes ({board.arena.method})",
     ]
-    if board.input.dtype == "float32":
+    if flatbuffer.float_operators(board.model):
         told.append(
             "float numbers: about four times an int8 model's flash, and slow where the board has no FPU"
         )

@@ -14,7 +14,7 @@ import edgebig
 from edgebig.export.board import Board
 from edgebig.export.operators import call
 
-C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "float32": "float"}
+C_TYPES = {"int8": "int8_t", "int16": "int16_t", "float32": "float"}
 _NAME_LENGTH = 45  # with the longest suffix 63, which every compiler tells apart
 _WIDTH = 110
 

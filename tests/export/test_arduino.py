@@ -26,7 +26,7 @@ Model = Callable[..., Artifact]
 STUBS = Path(__file__).parent / "stubs"
 
 
-@pytest.mark.parametrize("name", ["digits-int8", "digits-float32"])
+@pytest.mark.parametrize("name", ["digits-int8", "digits-float32", "many-int16"])
 def test_the_sketch_tests_itself(
     model: Model, digits: Examples, compiler: Callable[..., Path], tmp_path: Path, name: str
 ) -> None:

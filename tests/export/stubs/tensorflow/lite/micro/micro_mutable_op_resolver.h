@@ -6,8 +6,13 @@ class MicroOpResolver {};
 template <unsigned int count>
 class MicroMutableOpResolver : public MicroOpResolver {
  public:
+  TfLiteStatus AddAdd() { return Added(); }
+  TfLiteStatus AddAveragePool2D() { return Added(); }
+  TfLiteStatus AddConcatenation() { return Added(); }
   TfLiteStatus AddConv2D() { return Added(); }
   TfLiteStatus AddFullyConnected() { return Added(); }
+  TfLiteStatus AddDepthwiseConv2D() { return Added(); }
+  TfLiteStatus AddMaxPool2D() { return Added(); }
   TfLiteStatus AddReshape() { return Added(); }
   TfLiteStatus AddSoftmax() { return Added(); }
 
