@@ -196,7 +196,7 @@ class Values:
         """Real values, float64 (n, ...), of some of the examples."""
         raw = np.load(self.paths[node], mmap_mode="r")[start:end]
         if self.model is None:
-            return np.asarray(raw, np.float64)
+            return real(np.asarray(raw))
         assert self.model.graph is not None
         return real(np.asarray(raw), self.model.graph.tensors[int(str(node))])
 
@@ -243,8 +243,8 @@ def keras_values(
         for row in answer["nodes"]
     ]  # fmt: skip
     paths: dict[Hashable, Path] = {node.values: folder / f"layer-{node.operator}.npy" for node in nodes}
-    real = np.load(folder / "outputs.npy").reshape(len(examples), -1)
-    return Values(nodes, paths, len(some)), Outputs(real.astype(np.float32), 0.0)
+    answers = real(np.load(folder / "outputs.npy")).reshape(len(examples), -1)
+    return Values(nodes, paths, len(some)), Outputs(answers.astype(np.float32), 0.0)
 
 
 def _write_examples(model: Model, examples: Examples, folder: Path) -> None:

@@ -11,6 +11,8 @@ import numpy.typing as npt
 from edgebig.tflitegraph import Tensor
 
 Floats = npt.NDArray[np.float64]
+# What a NaN and the infinities count as: far from everything, and still a number, since JSON has no others.
+FAR = 1e30
 
 
 @dataclass(frozen=True)
@@ -52,11 +54,13 @@ def scale_of(tensor: Tensor) -> tuple[float, int]:
     return tensor.scales[0], tensor.zero_points[0] if tensor.zero_points else 0
 
 
-def real(raw: npt.NDArray[Any], tensor: Tensor) -> Floats:
+def real(raw: npt.NDArray[Any], tensor: Tensor | None = None) -> Floats:
     """What stored numbers mean, float64: (raw - zero_point) * scale where the tensor is quantized, else themselves."""
-    scale, zero_point = scale_of(tensor)
+    scale, zero_point = scale_of(tensor) if tensor is not None else (0.0, 0)
     numbers: Floats = raw.astype(np.float64)
-    return (numbers - zero_point) * scale if scale else numbers
+    if scale:
+        return (numbers - zero_point) * scale
+    return np.nan_to_num(numbers, nan=FAR, posinf=FAR, neginf=-FAR).clip(-FAR, FAR)
 
 
 def stored(values: Floats, tensor: Tensor) -> npt.NDArray[Any]:

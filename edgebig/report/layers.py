@@ -149,7 +149,7 @@ def _reason(layer: LayerLoss) -> str:
         case "trained-on" if weights is not None:
             return (
                 f"{weights.moved:.0%} of its weights are further from A's than rounding goes: they were trained on, so "
-                "that B computes something a little different, and not worse for that"
+                "that not all of the difference is loss"
             )
         case "weights" if weights is not None and weights.scales == 1 and len(layer.shape) > 1:
             return "it comes from its weights, which share one scale: quantize them per channel"

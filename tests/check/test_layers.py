@@ -280,6 +280,16 @@ def test_signal_to_noise_by_hand() -> None:
     assert silent.loss().sqnr_db < -1000
 
 
+def test_a_nan_is_far_from_everything_and_no_nan() -> None:
+    broken = real(np.array([np.nan, np.inf, -np.inf, 1.0], np.float32))
+    sums = Sums()
+    sums.add(np.ones(4), broken)
+    found = sums.loss()
+    assert found.sqnr_db is not None
+    assert found.sqnr_db < -500
+    assert np.isfinite([found.mse, found.largest, found.cosine]).all()
+
+
 def quantized(scale: float, zero_point: int) -> Tensor:
     return Tensor(
         0, "t", "int8", (4,), (scale,), (zero_point,), 0, 0, memoryview(b""), False, False, False
