@@ -12,8 +12,9 @@ import numpy as np
 
 from edgebig import artifact, runs, stats
 from edgebig.artifact import Artifact, Card
-from edgebig.check import layers
-from edgebig.check.layers import Layers, Model, Outputs, Side, Values
+from edgebig.check import layers, running
+from edgebig.check.layers import Layers
+from edgebig.check.running import Model, Outputs, Side, Values
 from edgebig.data.examples import Examples, Splits, per_class
 from edgebig.errors import EdgebigError
 from edgebig.evaluation import chosen
@@ -74,10 +75,10 @@ def subjects(first: str | None, second: str | None, kernels: Sequence[str]) -> t
     Raises: EdgebigError where one is not there, or there is nothing to compare.
     """
     for name in kernels:
-        if name not in layers.RUNTIMES:
+        if name not in running.RUNTIMES:
             raise EdgebigError(
                 f"--runtimes {','.join(kernels)}: no runtime '{name}'",
-                f"one of: {', '.join(layers.RUNTIMES)}",
+                f"one of: {', '.join(running.RUNTIMES)}",
             )
     if second is not None and len(kernels) == 2:
         raise EdgebigError(
@@ -225,12 +226,12 @@ def _measure(
     for place, model in enumerate(models):
         here = folder / str(place)
         if model.side.is_keras:
-            inside, outputs = layers.keras_values(model.side, examples, some, here, settings.deadline_s)
+            inside, outputs = running.keras_values(model.side, examples, some, here, settings.deadline_s)
             found.append(inside)
         else:
-            outputs = layers.outputs(model, examples, here / "all", settings.deadline_s)
+            outputs = running.outputs(model, examples, here / "all", settings.deadline_s)
             if few:
-                found.append(layers.values(model, some, here / "some", settings.deadline_s))
+                found.append(running.values(model, some, here / "some", settings.deadline_s))
         made.append(outputs)
     return made, layers.compare(found[0], found[1], folder, settings.deadline_s) if few else None
 

@@ -77,11 +77,14 @@ ROOMS: dict[str, set[str]] = {
     "check.cut": {"tflitefile", "tflitegraph"},
     "check.signal": {"tflitegraph"},
     "check.keras": {"keras", "check.matching"},
-    "check.layers": {
+    "check.running": {
         "tflitefile", "tflitegraph", "data.examples", "environment", "check.activations", "check.matching", "check.cut",
         "check.signal",
     },
-    "comparison": {"artifact", "evaluation", "runs", "stats", "data.examples", "check.layers"},
+    "check.layers": {
+        "tflitefile", "tflitegraph", "check.running", "check.matching", "check.cut", "check.signal",
+    },
+    "comparison": {"artifact", "evaluation", "runs", "stats", "data.examples", "check.layers", "check.running"},
     "checkpoint": set(),
     "tensorboard": {"keras"},
     "objective": {"keras", "usercode", "data.taught"},

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgebig.check import layers
-from edgebig.check.layers import Model, Side
+from edgebig.check import layers, running
+from edgebig.check.running import Model, Side
 from edgebig.data.examples import Examples
 from edgebig.errors import EdgebigError
 
@@ -58,9 +58,9 @@ def test_every_layer_of_a_float_model_is_the_same(
     pair: tuple[Path, Path], noise: Examples, tmp_path: Path
 ) -> None:
     keras_side, tflite_side = (Side(path.name, path, GREY) for path in pair)
-    first, outputs = layers.keras_values(keras_side, noise, noise[:8], tmp_path / "a", 300.0)
+    first, outputs = running.keras_values(keras_side, noise, noise[:8], tmp_path / "a", 300.0)
     model = Model(tflite_side)
-    second = layers.values(model, noise[:8], tmp_path / "b", 100.0)
+    second = running.values(model, noise[:8], tmp_path / "b", 100.0)
     found = layers.compare(first, second, tmp_path, 100.0)
     assert [layer.first for layer in found.layers] == [
         "stem", "separable", "sum", "depthwise", "pool", "flat", "hidden", "scores"
@@ -72,7 +72,7 @@ def test_every_layer_of_a_float_model_is_the_same(
         assert layer.own.largest < 1e-5, layer
     # The depthwise half of a SeparableConv2D, and the dense layer before its softmax, have no layer in Keras.
     assert len(found.only_second) == 2
-    real = layers.outputs(model, noise, tmp_path / "c", 100.0).real
+    real = running.outputs(model, noise, tmp_path / "c", 100.0).real
     assert outputs.real.shape == real.shape == (30, 3)
     assert np.abs(outputs.real - real).max() < 1e-5
 
@@ -80,10 +80,10 @@ def test_every_layer_of_a_float_model_is_the_same(
 def test_what_is_no_model_is_one_message(noise: Examples, tmp_path: Path) -> None:
     (tmp_path / "x.keras").write_bytes(b"no zip")
     with pytest.raises(EdgebigError, match=r"x\.keras: it does not run: tf_keras cannot load it"):
-        layers.keras_values(Side("x.keras", tmp_path / "x.keras", GREY), noise, noise, tmp_path / "a", 300.0)
+        running.keras_values(Side("x.keras", tmp_path / "x.keras", GREY), noise, noise, tmp_path / "a", 300.0)
 
 
 def test_other_pictures_are_refused(pair: tuple[Path, Path], tmp_path: Path) -> None:
     large = Examples(np.zeros((2, 14, 14, 1), np.uint8), np.zeros(2, np.int64))
     with pytest.raises(EdgebigError, match=r"takes \(12, 12, 1\), the pictures are \(14, 14, 1\)"):
-        layers.keras_values(Side("m", pair[0], GREY), large, large, tmp_path / "a", 300.0)
+        running.keras_values(Side("m", pair[0], GREY), large, large, tmp_path / "a", 300.0)

@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgebig import environment
-from edgebig.check import cut, layers, matching
-from edgebig.check.layers import Layers, Model, Side
+from edgebig.check import cut, layers, matching, running
+from edgebig.check.layers import Layers
 from edgebig.check.matching import Node
+from edgebig.check.running import Model, Side
 from edgebig.check.signal import Span, Sums, real, stored
 from edgebig.data import source
 from edgebig.data.examples import Examples
@@ -36,7 +37,9 @@ def digits() -> Examples:
 def parts(a: Path, b: Path, examples: Examples, folder: Path, *kernels: str) -> Layers:
     names = kernels or ("reference", "reference")
     models = [Model(Side(path.name, path, GREY, name)) for path, name in zip((a, b), names, strict=True)]
-    found = [layers.values(model, examples, folder / str(place), 100.0) for place, model in enumerate(models)]
+    found = [
+        running.values(model, examples, folder / str(place), 100.0) for place, model in enumerate(models)
+    ]
     return layers.compare(found[0], found[1], folder, 100.0)
 
 
@@ -138,7 +141,7 @@ def test_the_zeros_of_a_relu_are_not_saturated(digits: Examples, tmp_path: Path)
     found = parts(FLOAT, INT8, digits, tmp_path)
     model = Model(Side("m", INT8, GREY))
     assert model.graph is not None
-    made = layers.values(model, digits, tmp_path / "again", 100.0)
+    made = running.values(model, digits, tmp_path / "again", 100.0)
     stored_conv = np.load(made.paths[made.nodes[0].values])
     assert np.mean(stored_conv == -128) > 0.1  # the zeros, at the low end
     assert found.layers[0].range is not None
@@ -174,7 +177,7 @@ def test_runtimes_with_pythons_of_their_own(digits: Examples, tmp_path: Path, ke
 def test_outputs_are_what_the_runtime_says(digits: Examples, tmp_path: Path) -> None:
     from edgebig.check import tflite
 
-    made = layers.outputs(Model(Side("m", INT8, GREY, "xnnpack")), digits, tmp_path, 100.0)
+    made = running.outputs(Model(Side("m", INT8, GREY, "xnnpack")), digits, tmp_path, 100.0)
     assert (made.real.shape, made.step) == ((40, 10), pytest.approx(1 / 256))
     assert np.array_equal(np.argmax(made.real, axis=1), tflite.labels(INT8.read_bytes(), digits, GREY))
 
@@ -186,7 +189,7 @@ def test_outputs_are_what_the_runtime_says(digits: Examples, tmp_path: Path) -> 
 def test_a_layer_cut_out_gives_what_it_gives_inside(digits: Examples, tmp_path: Path) -> None:
     model = Model(Side("m", INT8, GREY))
     assert model.graph is not None
-    made = layers.values(model, digits, tmp_path, 100.0)
+    made = running.values(model, digits, tmp_path, 100.0)
     tree = unpack_model(model.data, "m")
     before = pack_model(unpack_model(model.data, "m"), {})
     for node in made.nodes:
@@ -217,9 +220,9 @@ def test_a_model_that_kills_its_process_is_one_message(
 ) -> None:
     killer = tmp_path / "killer.py"
     killer.write_text("import os, signal, sys\nsys.stdin.read()\nos.kill(os.getpid(), signal.SIGSEGV)\n")
-    monkeypatch.setattr(layers.activations, "__file__", str(killer))
+    monkeypatch.setattr(running.activations, "__file__", str(killer))
     with pytest.raises(EdgebigError, match=r"m in ai-edge-litert failed \(died of signal 11\)"):
-        layers.outputs(Model(Side("m", INT8, GREY)), digits, tmp_path, 100.0)
+        running.outputs(Model(Side("m", INT8, GREY)), digits, tmp_path, 100.0)
 
 
 def test_a_model_that_does_not_run_is_one_message(digits: Examples, tmp_path: Path) -> None:
@@ -228,7 +231,7 @@ def test_a_model_that_does_not_run_is_one_message(digits: Examples, tmp_path: Pa
 
     broken = edited(INT8, tmp_path, wrong_bias)
     with pytest.raises(EdgebigError, match=r"edited\.tflite in ai-edge-litert: it does not run"):
-        layers.outputs(Model(Side(broken.name, broken, GREY)), digits, tmp_path, 100.0)
+        running.outputs(Model(Side(broken.name, broken, GREY)), digits, tmp_path, 100.0)
 
 
 def test_several_inputs_are_refused(tmp_path: Path) -> None:
