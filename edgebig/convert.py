@@ -31,7 +31,7 @@ def to_tflite(model: Any, *, int8: bool, io: str = "int8", sparse: bool = False)
     Its input is named `image`, its output `probabilities`. int8: the model has been through QAT; every operator must
     come out in int8, but for the layers that QAT left in float, or EdgebigError says which did not; `io` is then the
     type of its input and output. `sparse`: in the converter's sparse format, to be weighed, not shipped: XNNPACK
-    refuses it in int8.
+    fails on an int8 FULLY_CONNECTED of it.
     """
     from edgebig.keras import tf
 
@@ -63,9 +63,7 @@ def to_tflite(model: Any, *, int8: bool, io: str = "int8", sparse: bool = False)
 def _left_in_float(model: Any) -> list[str]:
     """The layers that quantization-aware training left in float, which their wrappers say."""
     configs = {layer: getattr(layer, "quantize_config", None) for layer in model.layers}
-    return [
-        layer.layer.name for layer, config in configs.items() if getattr(config, "stays_in_float", False)
-    ]
+    return [layer.layer.name for layer, config in configs.items() if getattr(config, "stays_in_float", False)]
 
 
 def layer_weights(data: bytes, layers: Iterable[str]) -> dict[str, npt.NDArray[Any]]:

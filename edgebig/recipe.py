@@ -219,6 +219,23 @@ class PythonModel(Spec):
     options: Options = Field({}, description="handed to the function by name")
 
 
+class Adopted(Spec):
+    """A model that was trained elsewhere: what `edgebig adopt` writes into its run. It cannot be trained anew."""
+
+    name: Literal["adopted"]
+    file: str = Field(description="the name of the file that it came from")
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] = Field(description="of that file")
+    low: float = Field(0.0, description="what the run's model takes for a pixel of 0")
+    high: float = Field(1.0, validate_default=True, description="and for one of 255, which is more")
+
+    @field_validator("high")
+    @classmethod
+    def _above_low(cls, high: float, info: ValidationInfo) -> float:
+        if high <= info.data.get("low", 0.0):
+            raise ValueError("must be above low")
+        return high
+
+
 def _model_tag(value: Any) -> str | None:
     name = value.get("name") if isinstance(value, dict) else getattr(value, "name", None)
     if not isinstance(name, str):
@@ -231,6 +248,7 @@ Model = Annotated[
     | Annotated[KerasConvnet, Tag("keras-convnet")]
     | Annotated[PictureCnn, Tag("picture-cnn")]
     | Annotated[Mlp, Tag("mlp")]
+    | Annotated[Adopted, Tag("adopted")]
     | Annotated[PythonModel, Tag("python")],
     Discriminator(_model_tag),
 ]
@@ -404,15 +422,15 @@ class Prune(Fit):
     epochs: int = Field(2, ge=1, le=10_000, description="times through the training examples")
     learning_rate: float = Field(0.001, gt=0, le=10, description="the highest of the schedule")
 
-    @model_validator(mode="after")
-    def _two_of_four_is_a_half(self) -> Prune:
-        if self.pattern == "2:4" and self.sparsity != 0.5:
-            raise ValueError(
-                f"pattern 2:4 is a sparsity of 0.5 in every layer, not {self.sparsity:g}: leave one of them out"
-            )
-        if self.pattern == "2:4" and self.scope == "global":
-            raise ValueError("pattern 2:4 is the same share in every layer: leave scope out")
-        return self
+    @field_validator("pattern")
+    @classmethod
+    def _two_of_four_is_a_half(cls, pattern: str, info: ValidationInfo) -> str:
+        sparsity = info.data.get("sparsity", 0.5)
+        if pattern == "2:4" and sparsity != 0.5:
+            raise ValueError(f"is a sparsity of 0.5 in every layer, not {sparsity:g}: leave one of them out")
+        if pattern == "2:4" and info.data.get("scope") == "global":
+            raise ValueError("is the same share in every layer: leave scope out")
+        return pattern
 
 
 class Cluster(Fit):
@@ -450,7 +468,15 @@ class Ptq(Spec):
     ranges: Literal["min-max", "moving-average", "percentile", "mse"] = Field(
         "min-max", description="how the range of an activation is taken"
     )
-    percentile: float = Field(99.99, gt=50, le=100, description="of percentile")
+    percentile: float = Field(
+        99.99, ge=90, le=100, description="of percentile: so much of the values is at most the range's end"
+    )
+
+    @model_validator(mode="after")
+    def _ranges_of_integers(self) -> Ptq:
+        if self.ranges != "min-max" and self.dtype not in ("int8", "int16x8"):
+            raise ValueError(f"dtype {self.dtype} has no ranges of activations: leave ranges out")
+        return self
 
 
 class Compress(Spec):
@@ -538,7 +564,7 @@ def _fault(kind: type[BaseModel], fault: Any, file: str) -> str:
             return f"{where}: '{key}' is missing"
         case "union_tag_invalid":
             known = list(_MODELS)
-            named = ", ".join(f"'{name}'" for name in known if name != "python")
+            named = ", ".join(f"'{name}'" for name in known if name not in ("adopted", "python"))
             model = fault["ctx"]["tag"]
             return f"{file} [{key}]: no {key} '{model}'{_guess(model, known)}, use one of {named}, python:FILE:FUNCTION"
         case "union_tag_not_found" if isinstance(fault["input"], dict):
@@ -643,10 +669,16 @@ def _toml_value(text: str) -> Any:
         return text
 
 
-def load(name: str, settings: Sequence[str] = ()) -> Recipe:
-    """The recipe of that name or path, with --set overrides. Raises EdgebigError."""
+def load(name: str, settings: Sequence[str] = (), adopted: Adopted | None = None, run: str = "") -> Recipe:
+    """The recipe of that name or path, with --set overrides. Raises EdgebigError.
+
+    `adopted`: a model that stands in place of the file's, if it has one; the recipe is then called `run`.
+    """
     path = lookup.find("recipes", name)
-    return parse(_anchored(read_toml(path), path.parent), path.stem, settings, file=path.name)
+    tables = _anchored(read_toml(path), path.parent)
+    if adopted is None:
+        return parse(tables, path.stem, settings, file=path.name)
+    return parse({**tables, "model": adopted.model_dump()}, run, settings, file=path.name)
 
 
 def parse(

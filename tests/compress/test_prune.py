@@ -267,7 +267,7 @@ def test_a_layer_that_fell_short_is_named() -> None:
     ("settings", "problem"),
     [
         ({"sparsity": 1.0}, "less than 1"),
-        ({"pattern": "2:4", "sparsity": 0.7}, "pattern 2:4 is a sparsity of 0.5 in every layer, not 0.7"),
+        ({"pattern": "2:4", "sparsity": 0.7}, "is a sparsity of 0.5 in every layer, not 0.7"),
         ({"pattern": "2:4", "scope": "global"}, "leave scope out"),
         ({"pattern": "block", "block": [0, 4]}, "greater than or equal to 1"),
     ],
