@@ -485,3 +485,11 @@ def test_every_word_overwritten(word: int) -> None:
     model = golden("dense-int8-float32-io")
     for at in range(0, len(model) - 3, 4):
         survives(model[:at] + struct.pack("<I", word) + model[at + 4 :], dtypes=("int8",))
+
+
+def test_int4_weights_are_two_in_a_byte_the_first_one_low() -> None:
+    numbers = np.arange(-8, 8, dtype=np.int8)
+    packed = ((numbers[0::2] & 15) | (numbers[1::2] << 4)).astype(np.int8).tobytes()
+    values = flatbuffer._values(packed, "int4")
+    assert values is not None
+    assert values.tolist() == numbers.tolist()
