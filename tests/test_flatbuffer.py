@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgebig.errors import EdgebigError
-from edgebig.flatbuffer import TensorContract, float_operators, io_contract, rewrite_io
+from edgebig.flatbuffer import TensorContract, _values, float_operators, io_contract, rewrite_io
 from edgebig.metadata import attach_metadata, read_metadata
 from edgebig.tflitefile import pack_model, unpack_model
 
@@ -490,6 +490,6 @@ def test_every_word_overwritten(word: int) -> None:
 def test_int4_weights_are_two_in_a_byte_the_first_one_low() -> None:
     numbers = np.arange(-8, 8, dtype=np.int8)
     packed = ((numbers[0::2] & 15) | (numbers[1::2] << 4)).astype(np.int8).tobytes()
-    values = flatbuffer._values(packed, "int4")
+    values = _values(packed, "int4")
     assert values is not None
     assert values.tolist() == numbers.tolist()
