@@ -91,6 +91,8 @@ class Card(Spec):
     classes: tuple[str, ...]
     train: ExampleSet
     test: ExampleSet
+    # An adopted model has learnt, before `train`, what nobody here knows.
+    trained_elsewhere: bool = False
     # How the examples were read and split; augmentation is no part of it. None in cards older than it.
     data: Data | None = None
     # The real value of one step of the quantized output, also where floats stand behind it; None in a float model.
@@ -248,6 +250,8 @@ def leak_check(item: Artifact, hashes: npt.NDArray[np.uint64], split: str) -> st
             f"{item.path}: {leaked} of the {len(hashes)} {kind}s were in its training set",
             "its accuracy on them would mean nothing; test it on other data",
         )
+    if item.card.trained_elsewhere:
+        return f"not known for {item.name}: it was trained elsewhere before"
     return f"no {kind} was in a training set"
 
 

@@ -231,7 +231,7 @@ class Adopted(Spec):
     @field_validator("high")
     @classmethod
     def _above_low(cls, high: float, info: ValidationInfo) -> float:
-        if high <= info.data.get("low", 0.0):
+        if "low" in info.data and high <= info.data["low"]:
             raise ValueError("must be above low")
         return high
 

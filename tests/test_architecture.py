@@ -95,8 +95,8 @@ ROOMS: dict[str, set[str]] = {
     "keras3": {"keras"},
     "cost": {"keras"},
     "adopt": {
-        "keras", "keras3", "train", "models", "data.examples", "data.source", "artifact", "runs", "convert",
-        "flatbuffer", "check.tflite", "tflitefile",
+        "keras", "keras3", "models", "data.examples", "artifact", "runs", "convert", "flatbuffer", "metadata",
+        "check.tflite", "tflitefile",
     },
     "compress": {
         "train", "models", "keras", "keras3", "cost", "objective", "data.examples", "data.pipeline", "data.taught",

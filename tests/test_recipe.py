@@ -472,6 +472,10 @@ MODELS = {
             "head": st.sampled_from(["softmax", "sigmoid"]),
         },
     ),
+    "adopted": st.fixed_dictionaries(
+        {"file": st.text(max_size=9), "sha256": st.text("0123456789abcdef", min_size=64, max_size=64)},
+        optional={"low": floats(-2, 0.5), "high": floats(1, 300)},
+    ),
     "python:/a b/own.py:build": st.fixed_dictionaries({}, optional={"options": OPTIONS}),
 }
 RECIPES = st.fixed_dictionaries(

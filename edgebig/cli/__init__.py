@@ -13,6 +13,7 @@ import typer
 
 import edgebig
 from edgebig.cli import (
+    adopt,
     bench,
     check,
     compress,
@@ -42,6 +43,7 @@ app = typer.Typer(
 )
 for module in (
     train,
+    adopt,
     compress,
     convert,
     export,

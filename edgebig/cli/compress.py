@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -85,6 +86,7 @@ def compress(
         asked["qat"] = {}
     if ptq is not None:
         asked["ptq"] = {"dtype": ptq.value}
+    _no_model(run)
     chosen = runs.finished(run)
     spec = chosen.recipe
     say(f"run: {chosen.folder}")
@@ -164,3 +166,17 @@ def _measure(before: bytes, after: bytes, device: str) -> float:
     if ratio is None:
         raise EdgebigError(f"{device}: gave no times to compare", "slim to a share of macs instead")
     return ratio
+
+
+def _no_model(name: str | None) -> None:
+    """Raises EdgebigError where what should be a run is a model file, or a SavedModel."""
+    path = Path(name or "")
+    if not (path.is_file() or (path / "saved_model.pb").is_file()):
+        return
+    inside = (path.parent / "recipe.toml").is_file()
+    raise EdgebigError(
+        f"{name}: a model, and no run",
+        f"its run is edgebig compress {path.parent}"
+        if inside
+        else f"adopt it first: edgebig adopt {name} --recipe ...",
+    )

@@ -62,6 +62,11 @@ def train(
     spec = run.recipe if resume is not None else recipes.load(recipe or "", overrides)
 
     # What can be refused is refused before TensorFlow's seconds of loading.
+    if isinstance(spec.model, recipes.Adopted):
+        raise EdgebigError(
+            f"{spec.name}: its model, {spec.model.file}, was trained elsewhere and adopted",
+            "edgebig compress trains it on; to train from the beginning, name a model in the recipe",
+        )
     files.check_writable(runs.ROOT / spec.name if resume is None else run.checkpoint_path)
     folder = data or (runs.data_folder(run.folder) if resume is not None else None)
     splits = source.load(spec.data, folder)

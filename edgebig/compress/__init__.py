@@ -57,6 +57,11 @@ def compress(
     """
     wanted = tuple(name for name in ORDER if getattr(spec.compress, name) is not None)
     seed = spec.train.seed if seed is None else seed
+    if not (run.folder / "float32.tflite").is_file():
+        raise EdgebigError(
+            f"{run.folder}: was adopted as it is, and has nothing to train or quantize in it",
+            "adopt the float model that it was made from",
+        )
     parent = artifact.load(run.folder / "float32.tflite")
     model = _checked(run, spec, splits, wanted, seed)
     context = Context(splits, spec, wanted, seed, distil.taught(run, spec, splits), measure)

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgebig import artifact, files, runs, train
+from edgebig import artifact, files, keras3, runs, train
 from edgebig.check import tflite
 from edgebig.data.examples import Splits
 from edgebig.errors import EdgebigError
-from edgebig.keras import keras, tf
+from edgebig.keras import tf
 from edgebig.ondevice import infer
 from edgebig.ondevice.faults import Fault
 from edgebig.progress import quiet
@@ -89,13 +89,7 @@ def _of_tflite(path: Path) -> Teacher:
 
 
 def _of_keras(path: Path, classes: tuple[str, ...] | None) -> Teacher:
-    try:
-        with quiet():
-            model = keras.models.load_model(path, compile=False, safe_mode=True)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        said = (str(error).splitlines() or [type(error).__name__])[0]
-        raise EdgebigError(f"teacher {path}: cannot be read ({said})", _MEND) from error
-    return Teacher(path.name, files.sha256_file(path), _keras_reader(model), classes)
+    return Teacher(path.name, files.sha256_file(path), _keras_reader(keras3.load(path)), classes)
 
 
 def _keras_reader(model: Any) -> Callable[[Any], Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from edgebig import recipe
+from edgebig.errors import EdgebigError
 
 
 def build(spec: recipe.Model, input_shape: tuple[int, int, int], classes: int) -> Any:
@@ -34,3 +35,8 @@ def _build(spec: recipe.Model, input_shape: tuple[int, int, int], classes: int) 
             return mlp.build(spec, input_shape, classes)
         case recipe.PythonModel():
             return own.build(spec, input_shape, classes)
+        case recipe.Adopted():
+            raise EdgebigError(
+                f"[model] {spec.file} was trained elsewhere and adopted; there is no recipe to train it by",
+                "compress and bench take its run; to train, name a model in the recipe",
+            )

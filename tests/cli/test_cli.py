@@ -26,7 +26,7 @@ RECIPES = (
     "fashion", "keras-convnet",
 )  # fmt: skip
 COMMANDS = [
-    "train", "compress", "convert", "export", "eval", "check", "inspect", "bench", "predict", "recipes",
+    "train", "adopt", "compress", "convert", "export", "eval", "check", "inspect", "bench", "predict", "recipes",
     "devices", "init", "doctor", "runs", "data", "environment",
 ]  # fmt: skip
 EPOCH = "digits.toml [train]: unknown key 'epoch' (did you mean 'epochs'?)"
