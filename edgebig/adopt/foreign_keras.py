@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from edgebig.models import head
 from edgebig.progress import quiet, say
 
 _ROUNDING = 0.01
+_SAME = 1e-6
 
 
 def load(path: Path) -> Any:
@@ -101,16 +101,27 @@ def saved_model_to_tflite(path: Path, picture: tuple[int, int, int]) -> bytes:
     function = tf.function(lambda image: signature(**{key: image})[outputs[0]])
     concrete = function.get_concrete_function(tf.TensorSpec((1, *picture), inputs[key].dtype, name="image"))
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], loaded)
-    try:
-        with quiet():
-            return flatbuffer.name_edges(bytes(converter.convert()), "image", "probabilities")
-    except (
-        Exception
-    ) as error:  # The converter has a class of its own for what it refuses, and TensorFlow others.
-        said = (str(error).splitlines() or [type(error).__name__])[0]
+    with quiet():
+        data, refusal = _converted(converter)
+    if data is None:
         raise EdgebigError(
-            f"{path}: cannot be converted to .tflite ({said})", "convert it elsewhere, and adopt the .tflite"
-        ) from error
+            f"{path}: cannot be converted to .tflite ({refusal})",
+            "save a model without them (augmentation stays out of it), or convert it elsewhere and adopt the .tflite",
+        )
+    return flatbuffer.name_edges(data, "image", "probabilities")
+
+
+def _converted(converter: Any) -> tuple[bytes | None, str]:
+    """The .tflite, or None and why there is none."""
+    try:
+        return bytes(converter.convert()), ""
+    except Exception as error:
+        if type(error).__name__ != "ConverterError":
+            raise
+        lines = str(error).splitlines() or [type(error).__name__]
+        # Pages of places in a graph, and in them the line that names the operators.
+        operators = [line.split(":", 1)[1].strip() for line in lines if line.startswith("TF Select ops:")]
+        return None, f"TFLite has no {operators[0]}" if operators else lines[0]
 
 
 def fitted(
@@ -146,13 +157,11 @@ def fitted(
             f"{where}: gives {_shown(given)}, the data has {classes} classes",
             "use the data that it was trained for, or choose its classes by [data] classes",
         )
-    front = list(_front(taken, picture, pixels, where))
     low, high = pixels
     said = np.asarray(model((low + (high - low) * few).reshape(-1, *taken), training=False), np.float64)
-    behind = _behind(said, model, where)
-    if not front and not behind:
-        return model
-    return _between(model, picture, front, behind)
+    behind = _behind(said, where)
+    rest, front = _front(model, picture, pixels, where)
+    return _between(rest, picture, front, behind) if front or behind or rest is not model else model
 
 
 def _shown(shape: tuple[int | None, ...]) -> str:
@@ -168,20 +177,42 @@ def _one_unit(model: Any, where: str, classes: int) -> Any:
 
 
 def _front(
-    taken: tuple[int, ...], picture: tuple[int, int, int], pixels: tuple[float, float], where: str
-) -> Iterator[Any]:
+    model: Any, picture: tuple[int, int, int], pixels: tuple[float, float], where: str
+) -> tuple[Any, list[Any]]:
+    """What stands in front of the model, and the model without a scaling of its own that goes into that."""
+    front = []
+    taken = tuple(model.inputs[0].shape[1:])
+    low, high = pixels
     if pixels != (0.0, 1.0):
-        low, high = pixels
-        say(
-            f"{where}: takes pixels as {low:g}..{high:g}: a Rescaling stands in front, a model of a run takes 0..1"
-        )
-        yield keras.layers.Rescaling(high - low, low, name="pixels")
+        scaling = _own_scaling(model)
+        scale, offset = (float(scaling.scale), float(scaling.offset)) if scaling else (1.0, 0.0)
+        scale, offset = scale * (high - low), scale * low + offset
+        if scaling:
+            model = keras.Model(scaling.output, model.output, name=model.name)
+        said = f"{where}: takes pixels as {low:g}..{high:g}, a model of a run takes 0..1:"
+        if abs(scale - 1.0) < _SAME and abs(offset) < _SAME:
+            say(f"{said} the Rescaling that it begins with is left out")
+        else:
+            say(f"{said} {'its own Rescaling is another now' if scaling else 'a Rescaling stands in front'}")
+            front.append(keras.layers.Rescaling(scale, offset, name="pixels"))
     if taken != picture:
         say(f"{where}: takes {_shown(taken)}: a Reshape stands in front")
-        yield keras.layers.Reshape(taken, name="as_taken")
+        front.append(keras.layers.Reshape(taken, name="as_taken"))
+    return model, front
 
 
-def _behind(said: npt.NDArray[np.float64], model: Any, where: str) -> list[Any]:
+def _own_scaling(model: Any) -> Any:
+    """The Rescaling by one number that alone takes the model's input, or None."""
+    entry = model.inputs[0].node.layer
+    nodes = [node for nodes in model._nodes_by_depth.values() for node in nodes]
+    takers = [node.layer for node in nodes if entry in np.atleast_1d(node.inbound_layers)]
+    if len(takers) != 1 or type(takers[0]) is not keras.layers.Rescaling or len(takers[0].inbound_nodes) != 1:
+        return None
+    scaling = takers[0]
+    return scaling if np.ndim(scaling.scale) == np.ndim(scaling.offset) == 0 else None
+
+
+def _behind(said: npt.NDArray[np.float64], where: str) -> list[Any]:
     """A softmax where the outputs are logits. Raises EdgebigError where they are neither those nor probabilities."""
     if not np.isfinite(said).all():
         raise EdgebigError(f"{where}: gives what are no numbers (NaN or infinity)", "its training went wrong")
