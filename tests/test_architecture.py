@@ -71,7 +71,9 @@ ROOMS: dict[str, set[str]] = {
     "check": set(),
     "check.tflite": {"data.examples", "stats"},
     "strip": {"tflitefile"},
-    "convert": {"keras", "strip", "flatbuffer", "islands", "metadata", "artifact", "data.examples", "stats", "check.tflite"},
+    "convert": {
+        "keras", "strip", "flatbuffer", "islands", "metadata", "artifact", "data.examples", "stats", "check.tflite",
+    },
     "check.activations": set(),
     "check.matching": {"tflitegraph"},
     "check.cut": {"tflitefile", "tflitegraph"},
@@ -100,8 +102,8 @@ ROOMS: dict[str, set[str]] = {
     },
     "compress": {
         "train", "models", "keras", "keras3", "cost", "objective", "data.examples", "data.pipeline", "data.taught",
-        "data.source", "convert", "check.tflite", "check.keras", "artifact", "runs", "stats", "lookup", "checkpoint", "flatbuffer",
-        "tflitefile",
+        "data.source", "convert", "check.tflite", "check.keras", "artifact", "runs", "stats", "lookup", "checkpoint",
+        "flatbuffer", "tflitefile",
     },
     "environment": {"lookup"},
     "targets": {"flatbuffer", "tflitefile", "strip", "artifact", "metadata"},
@@ -178,7 +180,10 @@ THIRD_PARTY_OF = {
     "compress": THIRD_PARTY | {"litert_quantizer"},
     "ondevice": {"numpy", "PIL"} | RUNTIMES,
     "check.activations": {"numpy", "tflite_micro"} | RUNTIMES,
-    "export": {"numpy", "tflite_micro"},  # the second in the child alone, which an environment of its own runs
+    "export": {
+        "numpy",
+        "tflite_micro",
+    },  # the second in the child alone, which an environment of its own runs
 }
 NEWER_THAN_PYTHON_3_9 = {"tomllib"}
 

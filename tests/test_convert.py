@@ -50,7 +50,7 @@ def models(splits: Splits) -> dict[str, Any]:
         model = models.build(family, (28, 28, 1), 10)
         train.fit(model, splits, spec, augment=Augment(), seed=0, what="train")
         made[f"{name} float32"] = model
-        quantized = apply_qat(model, preserve_sparsity=False)
+        quantized = apply_qat(model)
         train.fit(quantized, splits, Train(epochs=1), augment=Augment(), seed=0, what="qat")
         made[f"{name} int8"] = quantized
     return made

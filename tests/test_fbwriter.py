@@ -73,5 +73,7 @@ def test_a_model_is_smaller_and_the_same(path: Path) -> None:
     plain.Finish(tree.Pack(plain), b"TFL3")
     after = pack_model(unpack_model(before, path.name), attached_files(before, path.name))
     assert parse_model(after, path.name) == parse_model(before, path.name)
-    if "int8" in path.stem:  # A float model says little twice, and its buffers are aligned, which `plain`'s are not.
+    if (
+        "int8" in path.stem
+    ):  # A float model says little twice, and its buffers are aligned, which `plain`'s are not.
         assert len(pack_model(unpack_model(before, path.name), {})) < len(plain.Output())

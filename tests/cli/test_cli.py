@@ -400,7 +400,12 @@ def test_completion(monkeypatch: pytest.MonkeyPatch, edgebig: Edgebig, here: Pat
     for name in ("mine", "$(reboot)", "`x`", "a b", "-rf", "new\nline"):
         (here / "recipes" / f"{name}.toml").write_text("")
     assert complete(monkeypatch, edgebig, "edgebig train ") == sorted([*RECIPES, "mine"])
-    assert complete(monkeypatch, edgebig, "edgebig train digits-") == ["digits-quick", "digits-small"]
+    assert complete(monkeypatch, edgebig, "edgebig train digits-") == [
+        "digits-nano",
+        "digits-quick",
+        "digits-small",
+        "digits-teacher",
+    ]
     assert complete(monkeypatch, edgebig, "edgebig bench --device l") == ["local"]
     for command in ("compress", "bench", "convert", "predict", "train --resume", "runs show", "runs rm"):
         assert complete(monkeypatch, edgebig, f"edgebig {command} ti") == [run.name]

@@ -150,7 +150,7 @@ def test_tfmot_takes_them_and_they_come_out_in_int8(
 
     model = head.two_outputs(build(spec, shape, classes))
     preflight.check(model, ["prune", "qat"])
-    data = convert.to_tflite(preflight.apply_qat(model, preserve_sparsity=False), int8=True)
+    data = convert.to_tflite(preflight.apply_qat(model), int8=True)
     assert flatbuffer.float_operators(data) == []
     assert flatbuffer.io_contract(data, "m").inputs[0].shape == (1, *shape)
     assert flatbuffer.io_contract(data, "m").outputs[0].shape == (1, classes)
