@@ -1,4 +1,4 @@
-"""Writes flatbuffers in which equal vectors of numbers are there once.
+"""Writes flatbuffers in which equal vectors of numbers, and equal tables of nothing but numbers, are there once.
 
 A per-channel quantized .tflite says the zero point 0 in 8 bytes for every channel of every weight and bias, and each
 shape anew: in a net of a few thousand weights that is a tenth of the file. The format lets tables share a vector.
@@ -12,9 +12,10 @@ import flatbuffers
 
 
 class SharingBuilder(flatbuffers.Builder):  # type: ignore[misc]  # It has no types.
-    """A builder whose vectors of numbers, where bytes and alignment are equal, are one.
+    """A builder whose vectors of numbers, where bytes and alignment are equal, are one, and likewise its tables.
 
-    A vector of tables holds distances from where it stands, and a string is written by other calls: neither is shared.
+    What holds a vector or a table holds distances from where it stands, and a string is written by other calls: none
+    of these is shared.
     """
 
     def __init__(self, initial_size: int) -> None:
@@ -22,6 +23,7 @@ class SharingBuilder(flatbuffers.Builder):  # type: ignore[misc]  # It has no ty
         self._before = -1  # offset before the vector that is being written, or -1 where it cannot be shared
         self._form = (0, 0)
         self._offsets: dict[tuple[int, int, bytes], int] = {}
+        self._before_table = -1  # likewise of a table
 
     def StartVector(self, elemSize: int, numElems: int, alignment: int) -> int:  # noqa: N802, N803
         self._before = self.Offset()
@@ -29,8 +31,7 @@ class SharingBuilder(flatbuffers.Builder):  # type: ignore[misc]  # It has no ty
         return int(super().StartVector(elemSize, numElems, alignment))
 
     def PrependUOffsetTRelative(self, off: int) -> None:  # noqa: N802
-        if self.nested:
-            self._before = -1
+        self._before = self._before_table = -1
         super().PrependUOffsetTRelative(off)
 
     def EndVector(self, numElems: Any = None) -> int:  # noqa: N802, N803
@@ -42,6 +43,25 @@ class SharingBuilder(flatbuffers.Builder):  # type: ignore[misc]  # It has no ty
         start = len(self.Bytes) - offset
         key = (*self._form, bytes(self.Bytes[start : start + size]))
         shared = self._offsets.setdefault(key, offset)
+        if shared != offset:
+            self.head = len(self.Bytes) - before
+        return shared
+
+    def StartObject(self, numfields: int) -> None:  # noqa: N802
+        self._before_table = self.Offset()
+        super().StartObject(numfields)
+
+    def EndObject(self) -> int:  # noqa: N802
+        offset = int(super().EndObject())
+        before, self._before_table = self._before_table, -1
+        if before < 0:
+            return offset
+        start = len(self.Bytes) - offset
+        # A table opens with the distance to the description of its fields, which is shared where it is equal.
+        fields = offset + int.from_bytes(self.Bytes[start : start + 4], "little", signed=True)
+        described = len(self.Bytes) - fields
+        size = int.from_bytes(self.Bytes[described + 2 : described + 4], "little")
+        shared = self._offsets.setdefault((0, fields, bytes(self.Bytes[start + 4 : start + size])), offset)
         if shared != offset:
             self.head = len(self.Bytes) - before
         return shared

@@ -425,8 +425,8 @@ class Prune(Fit):
     @field_validator("pattern")
     @classmethod
     def _two_of_four_is_a_half(cls, pattern: str, info: ValidationInfo) -> str:
-        sparsity = info.data.get("sparsity", 0.5)
-        if pattern == "2:4" and sparsity != 0.5:
+        sparsity = info.data.get("sparsity")  # None where it is a fault of its own
+        if pattern == "2:4" and sparsity not in (None, 0.5):
             raise ValueError(f"is a sparsity of 0.5 in every layer, not {sparsity:g}: leave one of them out")
         if pattern == "2:4" and info.data.get("scope") == "global":
             raise ValueError("is the same share in every layer: leave scope out")

@@ -20,7 +20,11 @@ def strip(model: bytes, name: str) -> bytes:
             tensor.name = None
             if tensor.quantization is not None:
                 tensor.quantization.min = tensor.quantization.max = None
-    # Buffer 0 is the empty one of tensors without data.
+            # Buffer 0 is the empty one, which every tensor without data may have.
+            if not len(
+                tree.buffers[tensor.buffer].data if tree.buffers[tensor.buffer].data is not None else ()
+            ):
+                tensor.buffer = 0
     used = sorted({0, *(tensor.buffer for graph in tree.subgraphs for tensor in graph.tensors)})
     place = {index: position for position, index in enumerate(used)}
     tree.buffers = [tree.buffers[index] for index in used]

@@ -139,8 +139,10 @@ def pins(name: str) -> dict[str, tuple[str, frozenset[str]]]:
 
 
 def test_the_dev_lock_holds_the_train_lock() -> None:
-    train, dev = pins("train"), pins("dev")
-    assert train.items() <= dev.items()
+    train = pins("train")
+    # Where a tool of dev wants a package on more platforms, its marker is wider, and the pin is the same.
+    dev = {(key.partition(" ")[0], pin) for key, pin in pins("dev").items()}
+    assert {(key.partition(" ")[0], pin) for key, pin in train.items()} <= dev
     names = {key.partition(" ")[0] for key in train}
     assert {"tensorflow", "tf-keras", "tensorflow-model-optimization", "ai-edge-litert", "hatchling"} <= names
 
