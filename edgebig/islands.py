@@ -16,6 +16,14 @@ from edgebig.tflitegraph import Graph, Operator
 
 # What `compress.scheme.IslandEnd` puts behind a float layer, so that the converter leaves it in float.
 _BARRIER = ("SEGMENT_SUM", "RESHAPE")
+_MOVES_NUMBERS = EDGE_OPERATORS | {
+    "MAX_POOL_2D",
+    "PAD",
+    "RESHAPE",
+    "RESIZE_NEAREST_NEIGHBOR",
+    "STRIDED_SLICE",
+    "TRANSPOSE",
+}
 
 
 def strangers(model: bytes, layers: Collection[str]) -> list[str]:
@@ -34,14 +42,18 @@ def strangers(model: bytes, layers: Collection[str]) -> list[str]:
 
 
 def drowned(model: bytes, layers: Collection[str]) -> list[str]:
-    """Those of `layers` that have operators in the .tflite, and one of them is in int8."""
+    """Those of `layers` that the .tflite computes in int8 alone. One that only moves numbers is the same in both."""
     (graph,) = tflitegraph.read_graphs(model, "model")
-    in_int8 = [
-        _made_from(graph, operator)
-        for operator in graph.operators
-        if not _is_float(graph, operator) and operator.kind not in EDGE_OPERATORS
+    parts = {
+        layer: [operator for operator in graph.operators if layer in _made_from(graph, operator)]
+        for layer in layers
+    }
+    return [
+        layer
+        for layer, operators in parts.items()
+        if any(operator.kind not in _MOVES_NUMBERS for operator in operators)
+        and not any(_is_float(graph, operator) for operator in operators)
     ]
-    return [layer for layer in layers if any(layer in made_from for made_from in in_int8)]
 
 
 def without_barriers(model: bytes) -> bytes:

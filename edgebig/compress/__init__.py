@@ -110,7 +110,9 @@ def _checked(run: Run, spec: Recipe, splits: Splits, wanted: Sequence[str], seed
             )
         ptq.preflight(spec, splits, seed, None, (run.folder / "float32.tflite").read_bytes())
         return None
-    model = preflight.ready(train.load_model(run), spec.compress)
+    model, done = preflight.ready(train.load_model(run), spec.compress)
+    for line in done:
+        say(f"rewritten: {line}")
     preflight.check(model, spec.compress)
     if spec.compress.ptq:
         ptq.preflight(spec, splits, seed, model)

@@ -74,7 +74,7 @@ class Graph:
                     given, *more = self._sources(node, names)
                     if more:
                         raise NotATable
-                    (names[id(layer)],) = self._read(layer, given, layer.name)
+                    (names[id(layer)],) = self._read(layer, given, f"{layer.name}_")
                     self.opened.append(layer.name)
                     continue
                 names[id(layer)] = self._put(node, names, prefix)
@@ -82,7 +82,7 @@ class Graph:
 
     def _put(self, node: Any, names: dict[int, str], prefix: str) -> str:
         layer = node.layer
-        name = layer.name if layer.name not in self.nodes else self.free(f"{prefix}_{layer.name}")
+        name = layer.name if layer.name not in self.nodes else self.free(f"{prefix}{layer.name}")
         config = layer.get_config() | {"name": name}
         sources = self._sources(node, names)
         shape = (

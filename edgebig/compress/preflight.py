@@ -36,12 +36,15 @@ def check_recipe(spec: Recipe, input_shape: tuple[int, int, int], classes: int) 
     """Holds the model of a recipe, still untrained, against the passes that the recipe asks for."""
     if asked(spec.compress):
         model = head.two_outputs(models.build(spec.model, input_shape, classes))
-        check_layers(ready(model, spec.compress), spec.compress)
+        check_layers(ready(model, spec.compress)[0], spec.compress)
 
 
-def ready(model: Any, spec: Compress) -> Any:
-    """The model as the passes get it: the same function, where qat or slim is asked for in the forms that they take."""
-    return rewrite.told(model) if spec.qat or spec.slim else model
+def ready(model: Any, spec: Compress) -> tuple[Any, list[str]]:
+    """The model as the passes get it: the same function, where qat or slim is asked for in the forms that they take.
+
+    And what was done for that, a line each.
+    """
+    return rewrite.rewrite(model) if spec.qat or spec.slim else (model, [])
 
 
 def check(model: Any, spec: Compress) -> None:
@@ -138,7 +141,11 @@ def _batch_norm_fault(layer: Any) -> str:
 def _mend(kind: str, built_in: bool) -> str:
     if kind.startswith("Random") and built_in:
         return "; augmentation belongs in [data] augment of the recipe"
-    return _MENDS.get(kind, "") if built_in else "; write it with the layers of Keras"
+    return (
+        _MENDS.get(kind, "; let it stay in float, or write it with other layers")
+        if built_in
+        else "; write it with the layers of Keras"
+    )
 
 
 _RECURRENT = "; a convolution over the rows does as well here, or export the float model: edgebig convert"

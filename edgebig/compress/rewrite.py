@@ -22,7 +22,6 @@ from edgebig.compress import fused
 from edgebig.compress.graph import Graph, Node, NotATable, same
 from edgebig.errors import EdgebigError
 from edgebig.keras import keras
-from edgebig.progress import say
 
 _NOTHING_AT_INFERENCE = frozenset({
     "AlphaDropout", "GaussianDropout", "GaussianNoise", "RandomBrightness", "RandomContrast", "RandomFlip",
@@ -41,14 +40,6 @@ class _Affine(NamedTuple):
 
     scale: Channels
     offset: Channels
-
-
-def told(model: Any) -> Any:
-    """`rewrite`, and what it did is said."""
-    model, done = rewrite(model)
-    for line in done:
-        say(f"rewritten: {line}")
-    return model
 
 
 def rewrite(model: Any) -> tuple[Any, list[str]]:

@@ -57,7 +57,17 @@ class IslandEnd(Range):
     def __call__(self, inputs: Any, training: bool, weights: dict[str, Any], **_: Any) -> Any:
         if inputs.shape[0] == 1 and not training:
             inputs = tf.reshape(tf.math.segment_sum(inputs, [0]), inputs.shape)
+        return self._rounded(inputs, training, weights)
+
+    def _rounded(self, inputs: Any, training: bool, weights: dict[str, Any]) -> Any:
         return super().__call__(inputs, training, weights)
+
+
+class Probabilities(IslandEnd):
+    """Of a float layer that ends in probabilities: their fixed range, with the step that an int8 softmax has."""
+
+    def _rounded(self, inputs: Any, training: bool, weights: dict[str, Any]) -> Any:
+        return tf.quantization.fake_quant_with_min_max_args(inputs, 0.0, 255 / 256)
 
 
 class DepthwiseKernel(_quantizers.LastValueQuantizer):  # type: ignore[misc]
@@ -113,7 +123,14 @@ class FloatConfig(_configs.NoOpQuantizeConfig):  # type: ignore[misc]
         self.rounds_output = rounds_output
 
     def get_output_quantizers(self, layer: Any) -> list[Any]:
-        return [IslandEnd()] if self.rounds_output else []
+        if not self.rounds_output:
+            return []
+        last = getattr(layer, "activation", None)
+        probabilities = isinstance(layer, keras.layers.Softmax) or last in (
+            keras.activations.softmax,
+            keras.activations.sigmoid,
+        )
+        return [Probabilities() if probabilities else IslandEnd()]
 
     def get_config(self) -> dict[str, Any]:
         return {"rounds_output": self.rounds_output}

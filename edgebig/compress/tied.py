@@ -1,9 +1,9 @@
 """Training that keeps what a pass before it made of the kernels: zeros stay zero, equal weights stay equal.
 
-After each step the kernel is projected: a pruned weight back to zero, weights of one cluster to their mean. That is
-gradient descent on what is left free, to the bit; it costs next to nothing, takes any layer class, and leaves no
-variables behind. (The collaborative schemes of tensorflow-model-optimization take Conv2D and Dense alone, and theirs
-that keeps zeros and clusters stops keeping zeros in all layers once one layer has none.)
+After each step the kernel is projected: a pruned weight back to zero, weights of one cluster to their mean, the nearest
+kernel that is tied so. It takes any layer class and leaves no variables behind. (The collaborative schemes of
+tensorflow-model-optimization 0.8.1 take Conv2D and Dense alone, and in the one that keeps zeros and clusters all layers
+share a quantizer, which stops keeping zeros when it meets a layer that has none.)
 """
 
 from __future__ import annotations

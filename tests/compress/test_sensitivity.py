@@ -85,7 +85,9 @@ def test_a_row_is_what_rounding_that_layer_by_hand_gives() -> None:
 
 
 @given(
-    st.integers(0, 2**32 - 1), st.sampled_from([(), (1,), (2, 3)]), st.floats(1e-6, 1e6, allow_subnormal=False)
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([(), (1,), (2, 3)]),
+    st.floats(1e-6, 1e6, allow_subnormal=False),
 )
 def test_a_rounded_kernel_is_within_half_a_step_and_has_255_values(
     seed: int, axes: tuple[int, ...], size: float
