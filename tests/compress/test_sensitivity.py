@@ -13,7 +13,7 @@ pytestmark = pytest.mark.tf
 
 
 def net(bad: str = "") -> Any:
-    """A net in which the layer `bad` has one weight a thousand times the others', so that a scale for all loses them."""
+    """A net whose layer `bad` has one weight a thousand times the others', so that a scale for all loses them."""
     from edgebig.keras import keras
 
     layers = keras.layers
