@@ -4,8 +4,8 @@
     .venv/bin/python tools/make_frontier.py
 
 Accuracy on MNIST's 10,000 test digits (mean of three seeds) against the bytes of the .tflite and against the time of
-one invoke, for every variant that the records docs/measurements/mnist-*-seed*.json hold. tests/test_claims.py fails
-where the table is not what this writes.
+one invoke, for every variant that the records mnist-*-seed*.json and article-mlp-seed*.json hold.
+tests/test_claims.py fails where the table is not what this writes.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Every variant and step of the shipped recipes on full MNIST, and the two yardsti
 digits, the bytes of the .tflite, and the time of one invoke (p50, one thread of an AMD EPYC, ai-edge-litert, XNNPACK),
 means over the seeds, all models of one type in turns in one session. A star marks the frontier of bytes, a circle
 that of time: no other model here is as good or better in accuracy and better in that. Written by
-`tools/make_frontier.py` from docs/measurements/mnist-*-seed*.json.
+`tools/make_frontier.py` from docs/measurements/mnist-*-seed*.json and article-mlp-seed*.json.
 
 ![accuracy against bytes and against time](frontier.svg)
 """
@@ -63,7 +63,7 @@ class Point:
 def points() -> list[Point]:
     """Of all models in the records, the most accurate first."""
     found: dict[tuple[str, str], list[ModelResult]] = defaultdict(list)
-    for path in sorted(RECORDS.glob("mnist-*-seed*.json")):
+    for path in sorted([*RECORDS.glob("mnist-*-seed*.json"), *RECORDS.glob("article-mlp-seed*.json")]):
         for model in measurement.load(path).models:
             run, file = Path(model.name).parts[-2:]
             # runs/digits-small-20261125-012345/int8.tflite

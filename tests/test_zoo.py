@@ -1,0 +1,72 @@
+"""The models that come with edgebig: what their cards say, what they are tested with, and that they read digits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgebig import artifact, runs
+from edgebig.check import tflite
+from edgebig.data import source
+from edgebig.errors import EdgebigError
+from edgebig.recipe import Data
+
+# The largest file, and the least accuracy on MNIST's 10,000 test digits.
+SHIPPED = {"digits": (64 * 1024, 0.996), "digits-nano": (8 * 1024, 0.99), "digits-small": (24 * 1024, 0.9958)}
+
+
+def test_these_come_with_edgebig() -> None:
+    assert sorted(runs.zoo()) == sorted(SHIPPED)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_card_is_of_its_file_and_names_no_machine(name: str) -> None:
+    item = artifact.load(runs.zoo()[name])
+    card = artifact.require_card(item, "")
+    size, accuracy = SHIPPED[name]
+    assert item.path.stat().st_size == card.size_bytes <= size
+    assert (card.recipe, card.host_accuracy.split, card.host_accuracy.n) == (name, "test", 10_000)
+    assert card.host_accuracy.value >= accuracy
+    assert {record.name for record in card.passes} >= {"distil", "qat"}
+    text = json.dumps(artifact.dump_record(card))
+    assert "/" not in text.replace('"image/', "").replace("N/A", ""), text
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_it_reads_the_embedded_digits_which_it_was_not_trained_on(name: str) -> None:
+    item = artifact.load(runs.zoo()[name])
+    card = artifact.require_card(item, "")
+    test = source.load(Data(source=runs.ZOO_SOURCE)).test
+    assert artifact.leak_check(item, test.hashes, "test") == "no test example was in a training set"
+    said = tflite.labels(item.path.read_bytes(), test, card.preprocessing.model_dump())
+    assert np.mean(said == test.labels) >= 0.985
+
+
+def test_a_name_is_a_run_first_then_the_zoo_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert runs.resolve_model("digits-nano") == runs.ZOO / "digits-nano.tflite"
+    assert runs.resolve_model(None) == runs.ZOO / "digits.tflite"
+    with pytest.raises(EdgebigError, match=r"no run 'digits-nan' \(did you mean 'digits-nano'\?\)"):
+        runs.resolve_model("digits-nan")
+    (tmp_path / "runs" / "digits-nano").mkdir(parents=True)
+    (tmp_path / "runs" / "digits-nano" / "recipe.toml").write_text('[data]\nsource = "mnist"\n')
+    with pytest.raises(EdgebigError):  # It is a run now, and one that is not finished.
+        runs.resolve_model("digits-nano")
+
+
+def test_what_is_made_of_it_is_not_written_into_the_package(tmp_path: Path) -> None:
+    assert runs.beside(runs.zoo()["digits"]) == Path("runs/zoo")
+    assert runs.beside(tmp_path / "a.tflite") == tmp_path
+
+
+def test_it_is_tested_on_what_is_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = list(runs.zoo().values())
+    monkeypatch.delenv("EDGEBIG_DATA", raising=False)
+    assert runs.usual_source(shipped, None) == "digits-5k"
+    assert runs.usual_source([*shipped, tmp_path / "own.tflite"], None) is None
+    assert runs.usual_source(shipped, tmp_path) is None
+    monkeypatch.setenv("EDGEBIG_DATA", str(tmp_path))
+    assert runs.usual_source(shipped, None) is None
