@@ -18,11 +18,13 @@ from edgebig.data import pipeline
 from edgebig.errors import EdgebigError
 from edgebig.keras import keras, tf
 from edgebig.progress import say
-from edgebig.recipe import SLIM_TARGETS, Slim
+from edgebig.recipe import SLIM_TARGETS, Qat, Slim
 
 # What the loss says of a channel is squared before its mean over batches is taken: small ones, or their examples
 # cancel out.
 _TAYLOR_BATCH, _TAYLOR_BATCHES = 32, 100
+# Trained weights have fewer equal numbers that a file says once than those that the size was foretold by.
+_RESERVE_BYTES = 64
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def slim(context: Context, model: Any, spec: Slim) -> tuple[Any, PassRecord]:
     keep = _kept(target, traced, scores, spec)
     smaller = cut.cut(model, traced, keep)
     everything = traced.everything()
-    macs = {"before": costs.macs(everything), "after": costs.macs(keep)}
+    macs, left_macs = costs.macs(everything), costs.macs(keep)
     channels = {
         name: (count, left)
         for (name, count), left in zip(
@@ -65,7 +67,7 @@ def slim(context: Context, model: Any, spec: Slim) -> tuple[Any, PassRecord]:
         if not traced.fixed[_output(traced, name)].all()
     }
     say(
-        f"slim: {macs['after'] / macs['before']:.1%} of the multiplications, channels "
+        f"slim: {left_macs / macs:.1%} of the multiplications, channels "
         + ", ".join(f"{name} {count} -> {left}" for name, (count, left) in channels.items())
     )
     after_cut = _correct(context, smaller)
@@ -74,8 +76,9 @@ def slim(context: Context, model: Any, spec: Slim) -> tuple[Any, PassRecord]:
         "name": "slim",
         "asked": {name: getattr(spec, name) for name in SLIM_TARGETS if getattr(spec, name) is not None},
         "reached": target.value(keep),
-        "macs": macs,
-        "parameters": {"before": int(model.count_params()), "after": int(smaller.count_params())},
+        "macs_before": macs,
+        "macs": left_macs,
+        "parameters_before": int(model.count_params()),
         "channels": channels,
         "dead_channels": int(nobody_misses.sum()),
         "validation_correct_by_stage": {"before the cut": before, "after the cut": after_cut},
@@ -111,7 +114,7 @@ def _target(context: Context, model: Any, traced: Channels, costs: choice.Costs,
         return _of_macs(costs, traced, spec.macs)
     if spec.size_bytes is not None:
         return _Target(
-            spec.size_bytes,
+            spec.size_bytes - _RESERVE_BYTES,
             lambda keep: len(_shipped(context, cut.cut(model, traced, keep))),
             costs.parameters,
             lambda value: f"{value:,.0f} bytes",
@@ -209,9 +212,21 @@ def _shipped(context: Context, model: Any) -> bytes:
         data, _ = ptq.ptq(context, model, settings.ptq)
     else:
         if settings.qat and int8:
-            model = qat.apply_qat(keras.models.clone_model(model), qat.named_layers(model, settings.qat))
+            model = _as_after_qat(context, model, settings.qat)
         data = convert.to_tflite(model, int8=int8, io=context.recipe.convert.io)
     return convert.with_metadata(data, "-".join(context.passes), context.recipe, context.splits)
+
+
+def _as_after_qat(context: Context, model: Any, spec: Qat) -> Any:
+    """With fake quantization that has seen a batch: where all ranges are alike, a file says them once and is small."""
+    copied = keras.models.clone_model(model)
+    copied.set_weights(model.get_weights())
+    quantized = qat.apply_qat(copied, qat.named_layers(model, spec))
+    images, _ = next(
+        iter(pipeline.evaluation_batches(context.splits.validation, len(context.splits.classes)))
+    )
+    quantized(images, training=True)
+    return quantized
 
 
 def _correct(context: Context, model: Any) -> int:
