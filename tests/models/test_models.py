@@ -10,7 +10,7 @@ import pytest
 
 from edgebig import recipe
 from edgebig.errors import EdgebigError
-from edgebig.recipe import DigitCnn, KerasConvnet, Mlp, Model, PictureCnn
+from edgebig.recipe import Compress, DigitCnn, KerasConvnet, Mlp, Model, PictureCnn, Prune, Qat
 
 pytestmark = pytest.mark.tf
 RECIPES = sorted(path.stem for path in (Path(__file__).parent.parent.parent / "recipes").glob("*.toml"))
@@ -149,7 +149,7 @@ def test_tfmot_takes_them_and_they_come_out_in_int8(
     from edgebig.models import head
 
     model = head.two_outputs(build(spec, shape, classes))
-    preflight.check(model, ["prune", "qat"])
+    preflight.check(model, Compress(prune=Prune(), qat=Qat()))
     data = convert.to_tflite(preflight.apply_qat(model), int8=True)
     assert flatbuffer.float_operators(data) == []
     assert flatbuffer.io_contract(data, "m").inputs[0].shape == (1, *shape)
