@@ -114,8 +114,8 @@ def _target(context: Context, model: Any, traced: Channels, costs: choice.Costs,
         return _of_macs(costs, traced, spec.macs)
     if spec.size_bytes is not None:
         return _Target(
-            spec.size_bytes - _RESERVE_BYTES,
-            lambda keep: len(_shipped(context, cut.cut(model, traced, keep))),
+            spec.size_bytes,
+            lambda keep: len(_shipped(context, cut.cut(model, traced, keep))) + _RESERVE_BYTES,
             costs.parameters,
             lambda value: f"{value:,.0f} bytes",
         )
