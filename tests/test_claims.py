@@ -114,6 +114,15 @@ def test_the_teacher_is_what_its_header_says() -> None:
     )
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_slim_makes_the_yardstick_faster_at_no_loss(seed: int) -> None:
+    (comparison,) = record("keras-convnet-slim", seed).comparisons
+    assert comparison.high is not None
+    assert comparison.high <= 1 / 1.6
+    assert comparison.accuracy_points is not None
+    assert comparison.accuracy_points >= -0.1
+
+
 def test_the_frontier_is_that_of_the_records_and_ours() -> None:
     spec = importlib.util.spec_from_file_location("make_frontier", ROOT / "tools" / "make_frontier.py")
     assert spec is not None

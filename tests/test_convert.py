@@ -119,7 +119,11 @@ def test_numbers_are_those_of_keras(
     expected = model.predict(images / np.float32(255), verbose=0)
     real = made.astype(np.float32) if not int8 else (made.astype(np.float32) + 128) / 256
     assert np.abs(real - expected).max() < (0.15 if int8 else 1e-5)
-    assert np.mean(real.argmax(axis=1) == expected.argmax(axis=1)) >= (0.95 if int8 else 1)
+    # Of a net that was trained for moments many digits are nearly ties, which rounding may turn.
+    second, first = np.sort(expected, axis=1)[:, -2:].T
+    sure = first - second > (0.1 if int8 else 0)
+    assert sure.sum() >= 15
+    np.testing.assert_array_equal(real.argmax(axis=1)[sure], expected.argmax(axis=1)[sure])
 
 
 @pytest.mark.tf
