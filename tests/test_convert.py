@@ -42,7 +42,7 @@ def models(splits: Splits) -> dict[str, Any]:
 
     keras.utils.set_random_seed(0)
     made = {}
-    spec = Train(epochs=2, learning_rate=0.01, batch_size=32)
+    spec = Train(epochs=8, learning_rate=0.02, batch_size=32)
     for name, family in (
         ("digit-cnn", DigitCnn(name="digit-cnn", channels=(3, 5), blocks=(1, 1))),
         ("keras-convnet", KerasConvnet(name="keras-convnet")),
