@@ -198,7 +198,7 @@ def beside(path: Path) -> Path:
 
 def resolve_model(name: str | None, choose: Callable[[Run], Path] = newest_variant) -> Path:
     """The .tflite that MODEL names: a file, the one that `choose` takes of a run, or one of the zoo; it says which
-    where the user did not. Without a name it is of the last run, and before the first one the zoo's `digits`.
+    where the user did not. Without a name it is of the last run.
     """
     if name is not None and (name.endswith(".tflite") or Path(name).is_file()):
         path = Path(name)
@@ -210,9 +210,6 @@ def resolve_model(name: str | None, choose: Callable[[Run], Path] = newest_varia
     shipped = zoo()
     if name in shipped and not any((root / name / "recipe.toml").is_file() for root in (Path(), ROOT)):
         return shipped[name]
-    if name is None and "digits" in shipped and not (ROOT / LATEST).is_symlink():
-        say(f"model: digits, of the zoo ({', '.join(shipped)})")
-        return shipped["digits"]
     path = choose(finished(name))
     say(f"model: {path}")
     return path

@@ -162,7 +162,7 @@ def test_a_file_too_large_for_its_limit(tmp_path: Path) -> None:
     model = lay_out(tmp_path / "here")
 
     def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (5000, resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4500, resource.RLIM_INFINITY))
 
     text = refusal(model.parent, limit, "convert", str(model), "--io", "uint8")
     # It may be the copy for the check on this host that is too large: that one has no name worth telling.

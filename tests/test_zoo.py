@@ -48,7 +48,8 @@ def test_it_reads_the_embedded_digits_which_it_was_not_trained_on(name: str) -> 
 def test_a_name_is_a_run_first_then_the_zoo_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert runs.resolve_model("digits-nano") == runs.ZOO / "digits-nano.tflite"
-    assert runs.resolve_model(None) == runs.ZOO / "digits.tflite"
+    with pytest.raises(EdgebigError, match="no finished run"):
+        runs.resolve_model(None)
     with pytest.raises(EdgebigError, match=r"no run 'digits-nan' \(did you mean 'digits-nano'\?\)"):
         runs.resolve_model("digits-nan")
     (tmp_path / "runs" / "digits-nano").mkdir(parents=True)

@@ -34,7 +34,7 @@ class Node:
     @property
     def activation(self) -> str:
         """By name; "linear" where it has none, "" where it is a function of the user's own."""
-        found = self.config.get("activation", "linear")
+        found = self.config.get("activation") or "linear"
         return found if isinstance(found, str) else ""
 
 
