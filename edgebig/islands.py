@@ -16,14 +16,9 @@ from edgebig.tflitegraph import Graph, Operator
 
 # What `compress.scheme.IslandEnd` puts behind a float layer, so that the converter leaves it in float.
 _BARRIER = ("SEGMENT_SUM", "RESHAPE")
-_MOVES_NUMBERS = EDGE_OPERATORS | {
-    "MAX_POOL_2D",
-    "PAD",
-    "RESHAPE",
-    "RESIZE_NEAREST_NEIGHBOR",
-    "STRIDED_SLICE",
-    "TRANSPOSE",
-}
+_MOVES_NUMBERS = frozenset(
+    {"MAX_POOL_2D", "PAD", "RESHAPE", "RESIZE_NEAREST_NEIGHBOR", "STRIDED_SLICE", "TRANSPOSE"}
+)
 
 
 def strangers(model: bytes, layers: Collection[str]) -> list[str]:
@@ -44,8 +39,9 @@ def strangers(model: bytes, layers: Collection[str]) -> list[str]:
 def drowned(model: bytes, layers: Collection[str]) -> list[str]:
     """Those of `layers` that the .tflite computes in int8 alone. One that only moves numbers is the same in both."""
     (graph,) = tflitegraph.read_graphs(model, "model")
+    computing = [operator for operator in graph.operators if operator.kind not in EDGE_OPERATORS]
     parts = {
-        layer: [operator for operator in graph.operators if layer in _made_from(graph, operator)]
+        layer: [operator for operator in computing if layer in _made_from(graph, operator)]
         for layer in layers
     }
     return [
