@@ -163,12 +163,17 @@ DTYPES = st.one_of(
 )
 
 
+def is_text(array: np.ndarray) -> bool:
+    """Half of a surrogate pair is no text, and refused (test_what_is_no_plain_npy)."""
+    return array.dtype.kind != "U" or not any("\ud800" <= char <= "\udfff" for char in "".join(array.flat))
+
+
 @settings(max_examples=50)
 @given(
     array=arrays.arrays(
         DTYPES,
         arrays.array_shapes(max_dims=4, max_side=4),
-    ),
+    ).filter(is_text),
     fortran=st.booleans(),
 )
 def test_npy_as_numpy_reads_it(array: np.ndarray, fortran: bool) -> None:
