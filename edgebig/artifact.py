@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import zlib
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ConfigDict, Field, ValidationError
 
-from edgebig import files
+from edgebig import files, flatbuffer
 from edgebig.errors import EdgebigError
 from edgebig.recipe import Data, Spec
 
@@ -40,6 +41,12 @@ class Preprocessing(Spec):
     # What is looked at in a picture from elsewhere: each piece of ink that may be a digit, or the whole of it.
     framing: Literal["ink", "whole"] = "ink"
     fit: Literal["pad", "crop", "stretch"] = "pad"
+
+    def mean_and_std(self) -> tuple[float, float]:
+        """In levels of pixels, by which input = (pixel - mean) / std: what TFLite Metadata says of it."""
+        reach = self.high - self.low
+        # No minus zero.
+        return 0.0 - 255.0 * self.low / reach, 255.0 / reach
 
 
 class ExampleSet(Spec):
@@ -196,6 +203,35 @@ def save(folder: Path, variant: str, model: bytes, card: Card) -> Artifact:
     files.write_bytes(path, model)
     files.write_json(path.with_suffix(".json"), dump_record(card))
     return Artifact(path, card.sha256, card)
+
+
+def derived(card: Card, model: bytes, variant: str, record: PassRecord, **changes: Any) -> Card:
+    """The card of `model`, which was made from the one of `card` without training: it has that one's answers.
+
+    `record`: what was done; `changes`: what else is another than in `card`.
+    """
+    contract = flatbuffer.io_contract(model, variant)
+    made = {
+        "variant": variant,
+        "sha256": files.sha256_bytes(model),
+        "parent_sha256": card.sha256,
+        "size_bytes": len(model),
+        "deflated_bytes": len(zlib.compress(model, 9)),
+        "passes": (*card.passes, record),
+        "input": Tensor(**asdict(contract.inputs[0])),
+        "output": Tensor(**asdict(contract.outputs[0])),
+        "host_accuracy": card.host_accuracy.model_copy(
+            update={"inherited_from": card.host_accuracy.inherited_from or card.sha256}
+        ),
+    }
+    return card.model_copy(update={**made, **changes})
+
+
+def made_before(folder: Path, variant: str, model: bytes) -> Artifact | None:
+    """The variant of that name in `folder` where it is the same file."""
+    path = folder / f"{variant}.tflite"
+    same = path.is_file() and files.sha256_file(path) == files.sha256_bytes(model)
+    return load(path) if same else None
 
 
 def free_variant(folder: Path, variant: str) -> str:

@@ -15,11 +15,9 @@ from edgebig.artifact import Artifact, Card
 from edgebig.check import layers, running
 from edgebig.check.layers import Layers
 from edgebig.check.running import Model, Outputs, Side, Values
-from edgebig.data.examples import Examples, Splits, per_class
+from edgebig.data.examples import Examples, per_class
 from edgebig.errors import EdgebigError
-from edgebig.evaluation import chosen
 from edgebig.evaluation.chosen import Chosen
-from edgebig.recipe import Data
 from edgebig.stats import AccuracyDifference, McNemar, Verdict
 
 COMPARISON_SCHEMA = 1
@@ -123,10 +121,8 @@ def _path(name: str | None) -> Path:
 def _subject(path: Path, kernels: str) -> Subject:
     if path.suffix != ".keras":
         return Subject(path, kernels, artifact.load(path))
-    card_of = next(
-        (path.parent / name for name in ("float32.tflite",) if (path.parent / name).is_file()), None
-    )
-    return Subject(path, kernels, artifact.load(card_of) if card_of is not None else None)
+    beside = path.parent / "float32.tflite"
+    return Subject(path, kernels, artifact.load(beside) if beside.is_file() else None)
 
 
 def cards(a: Subject, b: Subject) -> list[Artifact]:
@@ -150,14 +146,6 @@ def cards(a: Subject, b: Subject) -> list[Artifact]:
                 "compare models that take the same pictures; edgebig eval tells each one's accuracy",
             )
     return list(known.values())
-
-
-def data_spec(a: Subject, b: Subject) -> Data:
-    return chosen.data_spec(cards(a, b), None)
-
-
-def choose(a: Subject, b: Subject, splits: Splits, split: str, count: int | None) -> Chosen:
-    return chosen.choose(cards(a, b), splits, split, count, own=True)
 
 
 def compare(a: Subject, b: Subject, which: Chosen, settings: Settings) -> Comparison:

@@ -7,6 +7,7 @@ import platform
 import re
 import zlib
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,7 @@ def publish(
     """Puts the metadata in, or strips the file of all but what a runtime needs, measures accuracy on the test split on
     this host, and writes <variant>.tflite and its card.
     """
-    data = strip.strip(data, variant) if stripped else with_metadata(data, variant, spec, splits)
+    data = as_shipped(data, variant, spec, splits, stripped=stripped)
     contract = flatbuffer.io_contract(data, f"{variant}.tflite")
     card = Card(
         recipe=spec.name,
@@ -127,8 +128,8 @@ def publish(
         deflated_bytes=len(zlib.compress(data, 9)),
         parameters=parameters,
         passes=tuple(passes),
-        input=_tensor(contract.inputs[0]),
-        output=_tensor(contract.outputs[0]),
+        input=Tensor(**asdict(contract.inputs[0])),
+        output=Tensor(**asdict(contract.outputs[0])),
         preprocessing=preprocessing(spec, splits),
         classes=splits.classes,
         train=_example_set(folder, splits.source, "train", splits.train),
@@ -144,17 +145,18 @@ def publish(
     return artifact.save(folder, variant, data, card)
 
 
-def with_metadata(data: bytes, variant: str, spec: Recipe, splits: Splits) -> bytes:
-    """The .tflite bytes as they ship: with labels and normalisation in them."""
-    scaled = preprocessing(spec, splits)
+def as_shipped(data: bytes, variant: str, spec: Recipe, splits: Splits, *, stripped: bool) -> bytes:
+    """The .tflite bytes as they ship: with labels and normalisation in them, or with nothing but the graph."""
+    if stripped:
+        return strip.strip(data, variant)
+    mean, std = preprocessing(spec, splits).mean_and_std()
     return metadata.attach_metadata(
         data,
         name=f"{spec.name} {variant}",
         description="Made by edgebig. The card beside this file tells how, from what, and how well it does.",
         labels=splits.classes,
-        # input = (pixel - mean) / std
-        mean=0.0 - 255.0 * scaled.low / (scaled.high - scaled.low),
-        std=255.0 / (scaled.high - scaled.low),
+        mean=mean,
+        std=std,
     )
 
 
@@ -169,31 +171,14 @@ def with_io(source: Artifact, dtype: Any, folder: Path | None = None) -> Artifac
     if card.input.dtype == card.output.dtype == dtype:
         return source
     rewritten = flatbuffer.rewrite_io(data, dtype, source.path.name)
-    contract = flatbuffer.io_contract(rewritten, source.path.name)
-    stem = source.name.split("-io-")[0]
     folder = folder or source.path.parent
-    variant = f"{stem}-io-{dtype}"
-    made_before = folder / f"{variant}.tflite"
-    if made_before.is_file() and files.sha256_file(made_before) == files.sha256_bytes(rewritten):
-        return artifact.load(made_before)
-    variant = artifact.free_variant(folder, variant)
+    variant = f"{source.name.split('-io-')[0]}-io-{dtype}"
+    if made_before := artifact.made_before(folder, variant, rewritten):
+        return made_before
     _check_same(data, rewritten, card.preprocessing, source.path.name)
-    new_card = card.model_copy(
-        update={
-            "variant": variant,
-            "sha256": files.sha256_bytes(rewritten),
-            "parent_sha256": card.sha256,
-            "size_bytes": len(rewritten),
-            "deflated_bytes": len(zlib.compress(rewritten, 9)),
-            "passes": (*card.passes, PassRecord.model_validate({"name": "io", "dtype": dtype})),
-            "input": _tensor(contract.inputs[0]),
-            "output": _tensor(contract.outputs[0]),
-            "host_accuracy": card.host_accuracy.model_copy(
-                update={"inherited_from": card.host_accuracy.inherited_from or card.sha256}
-            ),
-        }
-    )
-    return artifact.save(folder, variant, rewritten, new_card)
+    variant = artifact.free_variant(folder, variant)
+    record = PassRecord.model_validate({"name": "io", "dtype": dtype})
+    return artifact.save(folder, variant, rewritten, artifact.derived(card, rewritten, variant, record))
 
 
 def preprocessing(spec: Recipe, splits: Splits) -> Preprocessing:
@@ -222,14 +207,13 @@ def host_accuracy(data: bytes, examples: Examples, split: Any, preprocessing: Pr
 
 def _check_same(before: bytes, after: bytes, preprocessing: Preprocessing, name: str) -> None:
     shape = flatbuffer.io_contract(before, name).inputs[0].shape
-    images_u8 = np.random.default_rng(0).integers(0, 256, (200, *shape[1:]), np.uint8)
-    # Half of them dark with bright specks, which is more like pictures of ink.
-    images_u8[:100] *= images_u8[:100] > 200
+    images_u8 = tflite.noise(shape)
     noise = Examples(images_u8, np.zeros(len(images_u8), np.int64))
     read = [tflite.labels(data, noise, preprocessing.model_dump()) for data in (before, after)]
     if differing := int(np.sum(read[0] != read[1])):
         raise EdgebigError(
-            f"{name}: with other I/O, {differing} of 200 pictures are read otherwise", "please report this"
+            f"{name}: with other I/O, {differing} of {len(noise)} pictures are read otherwise",
+            "please report this",
         )
 
 
@@ -238,13 +222,6 @@ def _step_behind(data: bytes, name: str) -> float | None:
     if flatbuffer.float_operators(data):
         return None
     return flatbuffer.io_contract(flatbuffer.rewrite_io(data, "int8", name), name).outputs[0].scale
-
-
-def _tensor(contract: flatbuffer.TensorContract) -> Tensor:
-    return Tensor(
-        name=contract.name, dtype=contract.dtype, shape=contract.shape,
-        scale=contract.scale, zero_point=contract.zero_point,
-    )  # fmt: skip
 
 
 def _example_set(folder: Path, source: str, split: Any, examples: Examples) -> ExampleSet:

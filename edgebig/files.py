@@ -25,6 +25,13 @@ def sha256_file(path: Path) -> str:
     return digest.hexdigest()
 
 
+def sha256_folder(folder: Path) -> str:
+    """Of the files in it, by their paths and what is in them."""
+    parts = sorted(part for part in folder.rglob("*") if part.is_file())
+    digests = [f"{part.relative_to(folder)} {sha256_file(part)}" for part in parts]
+    return sha256_bytes("\n".join(digests).encode())
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when the block ends well, and goes when it does not.

@@ -249,6 +249,15 @@ def remove(folder: Path, root: Path = ROOT) -> None:
     shutil.rmtree(folder)
 
 
+def of_recipe(name: str, root: Path = ROOT) -> Iterator[Run]:
+    """The finished runs of the recipe of that name, newest first. One that cannot be read hides no other."""
+    for folder in reversed(list_all(root)):
+        with contextlib.suppress(EdgebigError):
+            run = _read(folder)
+            if run.finished and run.recipe.name == name:
+                yield run
+
+
 def overview(root: Path = ROOT) -> list[dict[str, object]]:
     """The `summary` of every run under `root`. One that cannot be read says why, and does not hide the others."""
     rows = []

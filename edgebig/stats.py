@@ -183,6 +183,12 @@ def speed_verdict(ratio: Ratio) -> Speed:
     return "FASTER" if ratio.high < 1 else "SLOWER"
 
 
+def above_chance(correct: int, labels: npt.NDArray[np.int64]) -> bool:
+    """Whether so many right of (N,) labels are more than luck: four standard deviations above the largest class."""
+    chance = float(np.bincount(labels).max()) / len(labels)
+    return correct / len(labels) > chance + 4.0 * float(np.sqrt(chance * (1.0 - chance) / len(labels)))
+
+
 def mcnemar(a_correct: npt.NDArray[np.bool_], b_correct: npt.NDArray[np.bool_]) -> McNemar:
     """McNemar's exact test of two models on the same examples.
 

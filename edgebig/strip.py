@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgebig.tflitefile import pack_model, unpack_model
+from edgebig.tflitefile import drop_unused_buffers, pack_model, unpack_model
 
 
 def strip(model: bytes, name: str) -> bytes:
@@ -21,14 +21,8 @@ def strip(model: bytes, name: str) -> bytes:
             if tensor.quantization is not None:
                 tensor.quantization.min = tensor.quantization.max = None
             # Buffer 0 is the empty one, which every tensor without data may have.
-            if not len(
-                tree.buffers[tensor.buffer].data if tree.buffers[tensor.buffer].data is not None else ()
-            ):
+            data = tree.buffers[tensor.buffer].data
+            if data is None or not len(data):
                 tensor.buffer = 0
-    used = sorted({0, *(tensor.buffer for graph in tree.subgraphs for tensor in graph.tensors)})
-    place = {index: position for position, index in enumerate(used)}
-    tree.buffers = [tree.buffers[index] for index in used]
-    for graph in tree.subgraphs:
-        for tensor in graph.tensors:
-            tensor.buffer = place[tensor.buffer]
+    drop_unused_buffers(tree)
     return pack_model(tree, {})

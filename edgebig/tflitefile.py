@@ -202,6 +202,16 @@ def unpack_model(model: bytes, name: str) -> Any:
     return tree
 
 
+def drop_unused_buffers(tree: Any) -> None:
+    """Takes the buffers that neither a tensor nor metadata has out of a ModelT. Buffer 0, the empty one, stays."""
+    owners = [*(tensor for graph in tree.subgraphs for tensor in graph.tensors), *(tree.metadata or ())]
+    used = sorted({0, *(owner.buffer for owner in owners)})
+    place = {index: position for position, index in enumerate(used)}
+    tree.buffers = [tree.buffers[index] for index in used]
+    for owner in owners:
+        owner.buffer = place[owner.buffer]
+
+
 class _AlignedBuffer:
     """A buffer whose data starts at a multiple of 16: the schema's force_align, which BufferT forgets."""
 

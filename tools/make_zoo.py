@@ -39,8 +39,7 @@ def trained(work: Path, recipe: str, seed: int) -> runs.Run:
     """The run of that recipe and seed in WORK, trained where there is none."""
 
     def found() -> runs.Run | None:
-        every = [runs.load(str(folder)) for folder in runs.list_all(work / "runs")]
-        fitting = [run for run in every if run.finished and run.recipe.name == recipe]
+        fitting = runs.of_recipe(recipe, work / "runs")
         return next((run for run in fitting if run.recipe.train.seed == seed), None)
 
     run = found()

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgebig import convert, files, recipe, runs
+from edgebig import convert, files, recipe, runs, stats
 from edgebig.adopt import foreign_tflite
 from edgebig.artifact import Artifact, PassRecord
 from edgebig.data.examples import Splits
@@ -55,9 +55,7 @@ class _Ready:
 def examine(path: Path) -> Source:
     """Which form the model at `path` has, by its content. Raises EdgebigError where it is none that is known."""
     if (path / "saved_model.pb").is_file():
-        parts = sorted(part for part in path.rglob("*") if part.is_file())
-        digests = [f"{part.relative_to(path)} {files.sha256_file(part)}" for part in parts]
-        return Source(path, "saved-model", files.sha256_bytes("\n".join(digests).encode()))
+        return Source(path, "saved-model", files.sha256_folder(path))
     if not path.is_file():
         problem = "no SavedModel in it (saved_model.pb)" if path.is_dir() else "no such file"
         raise EdgebigError(f"{path}: {problem}", _FORMS)
@@ -168,9 +166,7 @@ def _tell_validation(ready: _Ready, splits: Splits) -> int:
     labels = splits.validation.labels
     right, n = int(np.sum(predicted == labels)), len(labels)
     say(f"validation: {right} of {n:,} ({right / n:.2%})")
-    # Four standard deviations above what a constant answer gets in the largest class.
-    chance = float(np.bincount(labels).max()) / n
-    if right / n <= chance + 4.0 * float(np.sqrt(chance * (1.0 - chance) / n)):
+    if not stats.above_chance(right, labels):
         say(
             "warning: that is no better than chance. Are its classes in the data's order, and its pixels as --pixels?"
         )

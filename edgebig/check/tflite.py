@@ -25,6 +25,7 @@ HOST_RUNTIME = "ai-edge-litert"
 PARITY_TOLERANCE_STEPS = 0.75
 PARITY_TOLERANCE_FLOAT = 1e-5
 PARITY_LABELS_DIFFER = 0.01
+_NOISE_PICTURES = 200
 _FAR = 1e150  # its square is still a number
 
 
@@ -84,34 +85,51 @@ def parity(
     )
 
 
-def labels(
-    model: bytes, examples: Examples, preprocessing: dict[str, Any], delegate: str = "xnnpack"
-) -> npt.NDArray[np.intp]:
-    """(N,): the class that .tflite bytes give each picture, on this host, in this process.
+def load(model: bytes, name: str, delegate: str = "xnnpack") -> infer.Model:
+    """.tflite bytes in this host's runtime, in this process; `name` stands for the file in messages.
 
     For models that were just made here; a file from elsewhere is run by a driver, in a process that may die.
+    Raises EdgebigError where the runtime refuses them.
     """
     with tempfile.TemporaryDirectory(prefix="edgebig-") as folder:
         path = Path(folder) / "model.tflite"
         path.write_bytes(model)
         try:
             with quiet():
-                loaded = infer.Model(str(path), HOST_RUNTIME, delegate, threads=1)
-            raw = np.concatenate(
-                [infer.classify(loaded, images_u8, preprocessing) for images_u8 in examples.chunks()]
-            )
+                return infer.Model(str(path), HOST_RUNTIME, delegate, threads=1)
         except Fault as fault:
-            raise EdgebigError(fault.problem, fault.hint) from fault
+            raise EdgebigError(fault.problem.replace(str(path), name), fault.hint) from fault
+
+
+def noise(shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    """(200, H, W, C) of `shape` (1, H, W, C): half of them dark with bright specks, more like pictures of ink."""
+    images_u8 = np.random.default_rng(0).integers(0, 256, (_NOISE_PICTURES, *shape[1:]), np.uint8)
+    images_u8[: _NOISE_PICTURES // 2] *= images_u8[: _NOISE_PICTURES // 2] > 200
+    return images_u8
+
+
+def labels(
+    model: bytes, examples: Examples, preprocessing: dict[str, Any], delegate: str = "xnnpack"
+) -> npt.NDArray[np.intp]:
+    """(N,): the class that .tflite bytes give each picture, by `load`. Raises EdgebigError."""
+    loaded = load(model, "model.tflite", delegate)
+    try:
+        raw = np.concatenate(
+            [infer.classify(loaded, images_u8, preprocessing) for images_u8 in examples.chunks()]
+        )
+    except Fault as fault:
+        raise EdgebigError(fault.problem, fault.hint) from fault
     best: npt.NDArray[np.intp] = np.argmax(loaded.scores(raw), axis=1)
     return best
 
 
-def agreement(first: bytes, second: bytes, examples: Examples, preprocessing: dict[str, Any]) -> Agreement:
-    """Both models on `examples`."""
-    of_first, of_second = (labels(model, examples, preprocessing) for model in (first, second))
-    paired = stats.mcnemar(of_first == examples.labels, of_second == examples.labels)
+def agreement(
+    of_first: npt.NDArray[np.intp], of_second: npt.NDArray[np.intp], true_labels: npt.NDArray[np.int64]
+) -> Agreement:
+    """Of the classes (N,) that two models gave the same examples, as by `labels`."""
+    paired = stats.mcnemar(of_first == true_labels, of_second == true_labels)
     return Agreement(
-        n=len(examples),
+        n=len(true_labels),
         same_label=int(np.sum(of_first == of_second)),
         only_first_right=paired.only_a,
         only_second_right=paired.only_b,

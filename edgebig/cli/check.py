@@ -63,8 +63,8 @@ def check(
     json: options.Json = False,
 ) -> None:
     """Tell where two models part: their answers on real examples, and layer by layer what is lost."""
-    from edgebig import comparison, runs
-    from edgebig.data import source as sources
+    from edgebig import comparison
+    from edgebig.cli import examples as chosen
     from edgebig.progress import say
     from edgebig.report import layerplot
     from edgebig.report import layers as report
@@ -72,9 +72,8 @@ def check(
     if plot is not None:
         layerplot.check_name(plot)
     first, second = comparison.subjects(a, b, runtimes.split(",") if runtimes else [])
-    spec = comparison.data_spec(first, second)
-    splits = sources.load(spec, data or runs.data_folder(first.path.parent))
-    which = comparison.choose(first, second, splits, split.value, examples)
+    carded = comparison.cards(first, second)
+    which = chosen.choose(carded, data, split=split.value, count=examples)
     layer_examples = 0 if no_layers else comparison.LAYER_EXAMPLES
     found = comparison.compare(first, second, which, comparison.Settings(max_loss, layer_examples, deadline))
     if json:

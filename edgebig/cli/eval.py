@@ -65,8 +65,7 @@ def evaluate(
     """Tell how accurate .tflite files are, class by class, and what they misread."""
     from edgebig import artifact, evaluation, files, runs
     from edgebig import device as devices
-    from edgebig.data import source as sources
-    from edgebig.evaluation import chosen
+    from edgebig.cli import examples as chosen
     from edgebig.evaluation import record as records
     from edgebig.progress import say
     from edgebig.report import evaluation as report
@@ -75,13 +74,8 @@ def evaluate(
         files.check_writable(out / "evaluation.json")
     target = devices.load(device)
     artifacts = [artifact.load(runs.resolve_model(model)) for model in models or (None,)]
-    source = source or runs.usual_source([item.path for item in artifacts], data)
-    spec = chosen.data_spec(artifacts, source)
-    remembered = runs.data_folder(artifacts[0].path.parent) if source is None else None
-    # Pictures that are only read need not be enough to train on.
-    splits = sources.load(spec, data or remembered, check=source is None)
-    part = split.value if split else chosen.usual_split(source)
-    which = chosen.choose(artifacts, splits, part, examples, own=source is None)
+    part = split.value if split else None
+    which = chosen.choose(artifacts, data, source=source, split=part, count=examples)
     result = evaluation.run(artifacts, which, target, deadline)
     record = records.record(result, which.examples)
     if json:

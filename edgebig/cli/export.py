@@ -49,18 +49,14 @@ def export(
     """Make C, an Arduino sketch or Android's assets of a .tflite, checked in the real runtime."""
     from edgebig import artifact, runs
     from edgebig import export as exporting
-    from edgebig.data import source as sources
+    from edgebig.cli import examples as chosen
     from edgebig.data.examples import Examples
-    from edgebig.evaluation import chosen
 
     if to is To.web:
         exporting.refuse_web()
     item = artifact.load(runs.resolve_model(model))
     name, out = exporting.place(item, to.value, name, out)
-    spec = chosen.data_spec([item], source)
-    remembered = runs.data_folder(item.path.parent) if source is None else None
-    splits = sources.load(spec, data or remembered, check=source is None)
-    which = chosen.choose([item], splits, chosen.usual_split(source), examples, own=source is None)
+    which = chosen.choose([item], data, source=source, count=examples)
     labels = which.labels_of(artifact.require_card(item, ""))
     made = exporting.export(item, to.value, name, out, Examples(which.examples.images, labels))
     if json:

@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from edgebig import artifact, convert, cost, train
 from edgebig.artifact import Artifact, PassRecord
 from edgebig.check import tflite
 from edgebig.compress import cluster, distil, preflight, prune, ptq, qat, shipped, sizes, slim
-from edgebig.compress.context import Context, kernel_sparsity
+from edgebig.compress.context import Context, layers_with_kernels
 from edgebig.data.examples import Splits
 from edgebig.errors import EdgebigError
 from edgebig.progress import say
@@ -68,6 +69,7 @@ def compress(
     records: list[PassRecord] = []
     steps: list[Artifact] = []
     size = _size(model, parent)
+    of_parent = _read(context, parent.path.read_bytes())
     for number, name in enumerate(wanted, start=1):
         settings = getattr(spec.compress, name)
         if name == "ptq":
@@ -79,16 +81,27 @@ def compress(
             size = size if name == "qat" else _size(model, parent)
         # With these it can be made again; a recipe changes, and flags are in no file.
         made_by = {"seed": seed, "settings": settings.model_dump()}
-        records.append(
-            record.model_copy(update={**made_by, **size, **_bought(context, model, data, wanted[:number])})
-        )
+        read = _read(context, data)
+        bought = _bought(context, model, data, read, wanted[:number])
+        records.append(record.model_copy(update={**made_by, **size, **bought}))
         last = number == len(wanted)
         if last and model is not None:
-            told = shipped.facts(data, list(kernel_sparsity(model)), records, spec.compress)
+            told = shipped.facts(data, layers_with_kernels(model), records, spec.compress)
             records[-1] = records[-1].model_copy(update=told)
         if last or keep_steps:
             variant = artifact.free_variant(run.folder, _stem(wanted[:number], spec))
-            steps.append(_publish(run, context, variant, data, size["parameters"], records, parent))
+            agreement = tflite.agreement(of_parent, read, splits.validation.labels)
+            say(
+                f"check: float32 and {variant} agree on {agreement.same_label} of {agreement.n} validation examples"
+            )
+            check = PassRecord.model_validate(
+                {"name": "check", "against": parent.sha256, **asdict(agreement)}
+            )
+            made = convert.publish(
+                run.folder, variant, data, spec, splits, parameters=size["parameters"],
+                passes=[*records, check], parent=parent.sha256, stripped=spec.convert.strip,
+            )  # fmt: skip
+            steps.append(made)
     return Compressed(steps[-1], tuple(steps[:-1]))
 
 
@@ -135,37 +148,21 @@ def _size(model: Any, parent: Artifact) -> dict[str, int]:
     return {"macs": cost.macs(model), "parameters": int(model.count_params())}
 
 
-def _publish(
-    run: Run,
-    context: Context,
-    variant: str,
-    data: bytes,
-    parameters: int,
-    records: Sequence[PassRecord],
-    parent: Artifact,
-) -> Artifact:
-    """Writes `data` as a variant of the run, held against the model that was trained."""
-    spec, splits = context.recipe, context.splits
-    agreement = tflite.agreement(
-        parent.path.read_bytes(), data, splits.validation, convert.preprocessing(spec, splits).model_dump()
-    )
-    say(f"check: float32 and {variant} agree on {agreement.same_label} of {agreement.n} validation examples")
-    check = PassRecord.model_validate({"name": "check", "against": parent.sha256, **asdict(agreement)})
-    return convert.publish(
-        run.folder, variant, data, spec, splits,
-        parameters=parameters, passes=[*records, check], parent=parent.sha256, stripped=spec.convert.strip,
-    )  # fmt: skip
-
-
-def _bought(context: Context, model: Any, data: bytes, passes: Sequence[str]) -> dict[str, Any]:
-    """What the model is after `passes`: bytes, each kind by itself, and how it does on validation."""
+def _read(context: Context, data: bytes) -> npt.NDArray[np.intp]:
+    """(N,): the class that .tflite bytes give each validation example."""
     preprocessing = convert.preprocessing(context.recipe, context.splits).model_dump()
-    labels = tflite.labels(data, context.splits.validation, preprocessing)
+    return tflite.labels(data, context.splits.validation, preprocessing)
+
+
+def _bought(
+    context: Context, model: Any, data: bytes, read: npt.NDArray[np.intp], passes: Sequence[str]
+) -> dict[str, Any]:
+    """What the model is after `passes`: bytes, each kind by itself, and how it does on validation (`read`)."""
     int8, zeros = passes[-1] == "qat", bool({"prune", "cluster"} & set(passes)) and passes[-1] != "ptq"
     return {
         "size_bytes": len(data),
         "deflated_bytes": len(zlib.compress(data, 9)),
         **({"bytes": sizes.bytes_of(model, data, int8=int8)} if zeros else {}),
-        "validation_correct": int(np.sum(labels == context.splits.validation.labels)),
+        "validation_correct": int(np.sum(read == context.splits.validation.labels)),
         "validation_n": len(context.splits.validation),
     }

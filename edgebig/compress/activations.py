@@ -19,7 +19,7 @@ from edgebig.data.examples import Examples
 from edgebig.errors import EdgebigError
 from edgebig.ondevice import infer
 from edgebig.progress import track
-from edgebig.tflitefile import DTYPES, builtin_name, parse_model
+from edgebig.tflitegraph import read_graphs
 
 Floats = npt.NDArray[np.float64]
 # Of one tensor over a whole set, besides the tails.
@@ -116,25 +116,17 @@ class Reader:
 
     def fixed(self) -> list[str]:
         """Of the outputs of operators whose kernels take one scale only."""
-        graph = parse_model(self.model, self.model_name)
-        subgraph = graph["subgraphs"][0]
-        found = []
-        for operator in subgraph["operators"]:
-            code = graph["operator_codes"][operator["opcode_index"]]
-            if builtin_name(code["deprecated_builtin_code"], code["builtin_code"]) in _FIXED_SCALE:
-                found += [subgraph["tensors"][index]["name"] for index in operator["outputs"]]
-        return found
+        (graph,) = read_graphs(self.model, self.model_name)
+        fixed = [operator for operator in graph.operators if operator.kind in _FIXED_SCALE]
+        return [graph.tensors[index].name for operator in fixed for index in operator.outputs]
 
     def _tensors(self) -> list[tuple[int, str]]:
-        graph = parse_model(self.model, self.model_name)["subgraphs"][0]
-        found = set(graph["inputs"])
-        order = list(graph["inputs"])
-        for operator in graph["operators"]:
-            if found & set(operator["inputs"]):
-                order += [index for index in operator["outputs"] if index not in found]
-                found |= set(operator["outputs"])
-        tensors = graph["tensors"]
-        return [(i, tensors[i]["name"]) for i in order if DTYPES[tensors[i]["type"]] == "float32"]
+        (graph,) = read_graphs(self.model, self.model_name)
+        order = dict.fromkeys(graph.inputs)
+        for operator in graph.operators:
+            if order.keys() & set(operator.inputs):
+                order |= dict.fromkeys(operator.outputs)
+        return [(i, graph.tensors[i].name) for i in order if graph.tensors[i].dtype == "float32"]
 
     def observe(self, examples: Examples) -> Observed:
         """The extremes of each picture. Raises EdgebigError where an activation is no number."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from edgebig import train
 from edgebig.checkpoint import Progress
@@ -66,12 +64,10 @@ class Context:
 _SEED_OF = {"prune": 1, "qat": 2, "slim": 3, "distil": 4, "cluster": 5}
 
 
-def kernel_sparsity(model: Any) -> Mapping[str, float]:
-    """The share of zeros in the kernel of each layer that has one, by the layer's name without a wrapper's prefix."""
-    shares = {}
-    for layer in model.layers:
-        for weight in layer.trainable_weights:
-            if "kernel" in weight.name:
-                name = getattr(layer, "layer", layer).name
-                shares[name] = float(np.mean(weight.numpy() == 0.0))
-    return shares
+def layers_with_kernels(model: Any) -> list[str]:
+    """The names of the layers that have one to train, without a wrapper's prefix."""
+    return [
+        getattr(layer, "layer", layer).name
+        for layer in model.layers
+        if any("kernel" in weight.name for weight in layer.trainable_weights)
+    ]

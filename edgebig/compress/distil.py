@@ -21,7 +21,7 @@ from edgebig.data.examples import Examples, Splits
 from edgebig.data.taught import UNKNOWN, VIEWS_SEED, Taught
 from edgebig.errors import EdgebigError
 from edgebig.progress import say, track
-from edgebig.recipe import Distil, Recipe
+from edgebig.recipe import Data, Distil, Recipe
 from edgebig.runs import Run
 
 _LARGEST_BYTES = 1 << 31
@@ -105,8 +105,6 @@ def soften(probabilities: Any, temperature: float) -> Any:
 
 def _with_unlabelled(splits: Splits, name: str) -> Examples:
     """The training examples, and those of source `name` that are in no split, without their labels."""
-    from edgebig.recipe import Data
-
     height, width, channels = splits.train.shape
     data = Data(source=name, size=(height, width), colour="grey" if channels == 1 else "rgb")
     parts = source.load(data, check=False).parts().values()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from edgebig import convert, flatbuffer
 from edgebig.artifact import PassRecord
@@ -19,6 +18,7 @@ from edgebig.errors import EdgebigError
 from edgebig.ondevice import infer
 from edgebig.recipe import Ptq, Recipe
 from edgebig.tflitefile import DTYPES, builtin_name, parse_model
+from edgebig.tflitegraph import read_graphs
 
 # The end of a variant's name.
 VARIANT = {
@@ -197,21 +197,13 @@ def check_float(model: bytes, name: str) -> None:
 
 def weight_dtypes(model: bytes) -> dict[str, int]:
     """How many weights there are of each dtype, in convolutions and fully connected operators."""
-    parsed = parse_model(model, "model")
-    graph = parsed["subgraphs"][0]
-    producer = {operator["outputs"][0]: operator for operator in graph["operators"] if operator["outputs"]}
-    counts: dict[str, int] = {}
-    for operator in graph["operators"]:
-        code = parsed["operator_codes"][operator["opcode_index"]]
-        if (
-            builtin_name(code["deprecated_builtin_code"], code["builtin_code"])
-            in flatbuffer.WEIGHTED_OPERATORS
-        ):
-            index = operator["inputs"][1]
+    (graph,) = read_graphs(model, "model")
+    counts: Counter[str] = Counter()
+    for operator in graph.operators:
+        if operator.kind in flatbuffer.WEIGHTED_OPERATORS:
+            index = operator.inputs[1]
             # A DEQUANTIZE may stand between.
-            while index in producer:
-                index = producer[index]["inputs"][0]
-            tensor = graph["tensors"][index]
-            dtype = DTYPES[tensor["type"]]
-            counts[dtype] = counts.get(dtype, 0) + int(np.prod(tensor["shape"]))
-    return counts
+            while index in graph.producers:
+                index = graph.producers[index].inputs[0]
+            counts[graph.tensors[index].dtype] += graph.tensors[index].elements
+    return dict(counts)

@@ -214,7 +214,10 @@ def _shipped(context: Context, model: Any) -> bytes:
         if settings.qat and int8:
             model = _as_after_qat(context, model, settings.qat)
         data = convert.to_tflite(model, int8=int8, io=context.recipe.convert.io)
-    return convert.with_metadata(data, "-".join(context.passes), context.recipe, context.splits)
+    return convert.as_shipped(
+        data, "-".join(context.passes), context.recipe, context.splits,
+        stripped=context.recipe.convert.strip,
+    )  # fmt: skip
 
 
 def _as_after_qat(context: Context, model: Any, spec: Qat) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgebig import artifact, files, keras3, runs, train
+from edgebig import artifact, files, keras3, runs, stats, train
 from edgebig.check import tflite
 from edgebig.data.examples import Splits
 from edgebig.errors import EdgebigError
@@ -59,10 +59,9 @@ def _run(name: str, student: runs.Run) -> runs.Run:
     root = student.folder.parent
     if (Path(name) / "recipe.toml").is_file() or (root / name / "recipe.toml").is_file():
         return runs.finished(name, root)
-    for folder in reversed(runs.list_all(root)):
-        run = runs.load(str(folder))
-        if run.finished and run.recipe.name == name and run.folder.resolve() != student.folder.resolve():
-            return run
+    others = (run for run in runs.of_recipe(name, root) if run.folder.resolve() != student.folder.resolve())
+    if (newest := next(others, None)) is not None:
+        return newest
     raise EdgebigError(
         f"no teacher '{name}': no file, and no finished run of a recipe of that name in {root}/",
         f"train it first: edgebig train {name}; {_MEND}",
@@ -72,11 +71,7 @@ def _run(name: str, student: runs.Run) -> runs.Run:
 def _of_tflite(path: Path) -> Teacher:
     loaded = artifact.load(path)
     scaling = loaded.card.preprocessing.model_dump() if loaded.card else {"low": 0.0, "high": 1.0}
-    try:
-        with quiet():
-            model = infer.Model(str(path), tflite.HOST_RUNTIME, "xnnpack", threads=1)
-    except Fault as fault:
-        raise EdgebigError(fault.problem, fault.hint) from fault
+    model = tflite.load(path.read_bytes(), str(path))
 
     def read(images: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
         try:
@@ -117,9 +112,7 @@ def _of_saved_model(path: Path) -> Teacher:
         assert model  # Its variables live as long as it does.
         return np.asarray(signature(**{key: tf.constant(images)})[outputs[0]])
 
-    parts = sorted(part for part in path.rglob("*") if part.is_file())
-    digests = [f"{part.relative_to(path)} {files.sha256_file(part)}" for part in parts]
-    return Teacher(path.name, files.sha256_bytes("\n".join(digests).encode()), read)
+    return Teacher(path.name, files.sha256_folder(path), read)
 
 
 def check(teacher: Teacher, splits: Splits) -> float:
@@ -153,9 +146,7 @@ def check(teacher: Teacher, splits: Splits) -> float:
             )
         right += int(np.sum(said.argmax(axis=1) == some.labels))
     total = len(splits.validation)
-    # Four standard deviations above what a constant answer gets in the largest class.
-    chance = float(np.bincount(splits.validation.labels).max()) / total
-    if right / total <= chance + 4.0 * float(np.sqrt(chance * (1.0 - chance) / total)):
+    if not stats.above_chance(right, splits.validation.labels):
         raise EdgebigError(
             f"teacher {teacher.name}: right on {right} of {total} validation examples, which is chance",
             "is its order of classes the data's, and does it take pixels from 0 to 1?",

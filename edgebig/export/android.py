@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import zlib
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy as np
 import edgebig
 from edgebig import artifact, flatbuffer, metadata
 from edgebig import files as filing
-from edgebig.artifact import Artifact, Card, PassRecord, Tensor
+from edgebig.artifact import Artifact, Card, PassRecord
 from edgebig.data.examples import Examples
 from edgebig.errors import EdgebigError
 from edgebig.export import micro, template
@@ -80,36 +79,20 @@ def prepare(item: Artifact, name: str, examples: Examples) -> Assets:
 def _normalisation(card: Card, name: str) -> tuple[float, float]:
     """Mean and standard deviation, in pixels, by which input = (pixel - mean) / std."""
     preprocessing = card.preprocessing
-    reach = preprocessing.high - preprocessing.low
-    if not preprocessing.ink_is_high or not reach > 0:
+    if not preprocessing.ink_is_high or not preprocessing.high > preprocessing.low:
         raise EdgebigError(
             f"{name}: takes dark ink as the high end, which TFLite Metadata cannot say",
             "train it on pictures whose ink is 255",
         )
-    # No minus zero.
-    return 0.0 - preprocessing.low * 255 / reach, 255 / reach
+    return preprocessing.mean_and_std()
 
 
 def _card_of(data: bytes, card: Card) -> Card:
     """The card of the file that was made of the one with `card`; the same where it is the same file."""
-    sha256 = filing.sha256_bytes(data)
-    if sha256 == card.sha256:
+    if filing.sha256_bytes(data) == card.sha256:
         return card
-    contract = flatbuffer.io_contract(data, "model.tflite")
-    inherited = card.host_accuracy.inherited_from or card.sha256
-    return card.model_copy(
-        update={
-            "variant": f"{card.variant}-android",
-            "sha256": sha256,
-            "parent_sha256": card.sha256,
-            "size_bytes": len(data),
-            "deflated_bytes": len(zlib.compress(data, 9)),
-            "passes": (*card.passes, PassRecord.model_validate({"name": "export", "target": "android"})),
-            "input": Tensor(**dataclasses.asdict(contract.inputs[0])),
-            "output": Tensor(**dataclasses.asdict(contract.outputs[0])),
-            "host_accuracy": card.host_accuracy.model_copy(update={"inherited_from": inherited}),
-        }
-    )
+    record = PassRecord.model_validate({"name": "export", "target": "android"})
+    return artifact.derived(card, data, f"{card.variant}-android", record)
 
 
 def files(assets: Assets) -> dict[str, bytes]:

@@ -13,14 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from edgebig import environment
+from edgebig.check import tflite
 from edgebig.data.examples import Images
 from edgebig.errors import EdgebigError, Shortfall
 from edgebig.ondevice import infer
 from edgebig.ondevice.faults import Fault
-from edgebig.progress import quiet
 
 ENVIRONMENT = "tflite-micro"
-HOST_RUNTIME = "ai-edge-litert"
 UNCHECKED = f"UNCHECKED in tflite-micro: edgebig environment add {ENVIRONMENT}, then export again"
 # What int8 kernels of two makes may differ by; floats are added up in another order.
 # Of int16 16 steps are a sixteenth of an int8 one; with float outputs behind them, of scores from 0 to 1, the same.
@@ -72,9 +71,8 @@ class Check:
 
 def reference(model: bytes, images_u8: Images, preprocessing: dict[str, Any]) -> Reference:
     """uint8 (N, H, W, C) pictures by the reference kernels on this host. Raises: EdgebigError if they do not fit."""
-    with _file(model) as path, _faults():
-        with quiet():
-            loaded = infer.Model(str(path), HOST_RUNTIME, "reference", threads=1)
+    loaded = tflite.load(model, "the model", "reference")
+    with _faults():
         outputs = infer.classify(loaded, images_u8, preprocessing)
         pixels = infer.input_table(loaded.input, preprocessing)
     return Reference(pixels[images_u8], outputs, pixels)

@@ -15,6 +15,7 @@ import numpy as np
 
 from edgebig import files, metadata
 from edgebig.errors import EdgebigError
+from edgebig.flatbuffer import TensorContract
 from edgebig.inspection import arena
 from edgebig.inspection.arena import Arena
 from edgebig.inspection.layout import Claims, FileBytes, LayerBytes, account
@@ -51,17 +52,6 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Edge:
-    """An input or output of the model. Real value = (stored - zero_point) * scale where it is quantized."""
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    scale: float | None
-    zero_point: int | None
-
-
-@dataclass(frozen=True)
 class Inspection:
     """All that is known of one file. `bytes` add up to `size_bytes`; `arenas` are empty where `no_arena` says why."""
 
@@ -72,8 +62,8 @@ class Inspection:
     description: str
     subgraphs: tuple[str, ...]
     signatures: tuple[str, ...]
-    inputs: tuple[Edge, ...]
-    outputs: tuple[Edge, ...]
+    inputs: tuple[TensorContract, ...]
+    outputs: tuple[TensorContract, ...]
     layers: tuple[Layer, ...]
     bytes: FileBytes
     arenas: tuple[Arena, ...]
@@ -189,9 +179,10 @@ def _numbers(weights: Tensor | None) -> tuple[float | None, int | None]:
     return 1 - nonzero / weights.elements if weights.elements else None, different
 
 
-def _edge(tensor: Tensor) -> Edge:
+def _edge(tensor: Tensor) -> TensorContract:
+    """As the file has it; `flatbuffer.io_contract` refuses what cannot be."""
     one = len(tensor.scales) == 1
-    return Edge(
+    return TensorContract(
         tensor.name,
         tensor.dtype,
         tensor.shape,

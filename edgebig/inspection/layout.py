@@ -27,29 +27,19 @@ class LayerBytes:
 
 
 @dataclass
-class FileBytes:
+class FileBytes(LayerBytes):
     """Every byte of the file, once. `structure`: tables and their vtables, lists, the shared part of it all.
 
     `padding`: zeros that align what follows. `unread`: what the schema is not read to (lists in operators' options), or
     nothing points to.
     """
 
-    weights: int = 0
-    biases: int = 0
-    constants: int = 0
-    quantization: int = 0
-    names: int = 0
-    structure: int = 0
     signatures: int = 0
     metadata: int = 0
     attached: int = 0
     unused_buffers: int = 0
     padding: int = 0
     unread: int = 0
-
-    @property
-    def total(self) -> int:
-        return sum(getattr(self, field.name) for field in fields(self))
 
 
 class _Piece(NamedTuple):

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-from rich.cells import cell_len
 
 from edgebig import files
 from edgebig.artifact import Artifact
@@ -15,6 +12,7 @@ from edgebig.evaluation import Result
 from edgebig.evaluation.record import Paired, Spread, comparisons, figures, recall_spreads, spreads
 from edgebig.evaluation.scores import ClassScore, Evaluation, calibration, class_scores, confusions
 from edgebig.report import words
+from edgebig.report.columns import columns
 from edgebig.report.confusion import confusion_png
 from edgebig.report.misread import misread_png
 from edgebig.report.words import summary_lines
@@ -85,9 +83,9 @@ def _one(result: Result) -> list[str]:
         words.headline(evaluation),
         words.how_sure(calibration(evaluation)),
         "",
-        *_columns([["class", "n", "right", "recall", "95 %", "precision", "F1"], *rows], left=1),
+        *columns([["class", "n", "right", "recall", "95 %", "precision", "F1"], *rows], left=1),
         *_more(len(scores), _CLASSES_SHOWN, "classes, these are the weakest"),
-        *(["", *_columns([["true", "read as", "count", "of it"], *pairs], left=2)] if pairs else []),
+        *(["", *columns([["true", "read as", "count", "of it"], *pairs], left=2)] if pairs else []),
         *_more(len(found), _CONFUSIONS_SHOWN, "confusions, these are the most frequent"),
     ]
 
@@ -129,7 +127,7 @@ def _several(result: Result) -> list[str]:
         *named,
         examples,
         "",
-        *_columns([head, *rows], left=1),
+        *columns([head, *rows], left=1),
         *_more(len(first.classes), _CLASSES_SHOWN, "classes, these are the weakest"),
         "",
         *(_paired(letter, paired) for letter, paired in zip(letters[1:], comparisons(result), strict=True)),
@@ -230,16 +228,3 @@ def _notes(result: Result) -> list[str]:
     if data["leak_check"].startswith("none"):
         notes.append("these are the examples that it was trained on: on others it does worse")
     return ["", *notes] if notes else []
-
-
-def _columns(rows: Sequence[Sequence[str]], *, left: int) -> list[str]:
-    """Rows of cells as aligned lines: the first `left` columns begin together, the others end together."""
-    widths = [max(cell_len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    aligned = []
-    for row in rows:
-        cells = []
-        for column, (cell, width) in enumerate(zip(row, widths, strict=True)):
-            space = " " * (width - cell_len(cell))
-            cells.append(cell + space if column < left else space + cell)
-        aligned.append("  ".join(cells).rstrip())
-    return aligned

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from edgebig.inspection import Edge, Inspection, Layer
+from edgebig.flatbuffer import TensorContract
+from edgebig.inspection import Inspection, Layer
 from edgebig.inspection.arena import Arena
 from edgebig.report.columns import columns, shortened
 
@@ -52,7 +53,7 @@ def _count(number: int) -> str:
     return f"{number:,}"
 
 
-def _edge(edge: Edge) -> str:
+def _edge(edge: TensorContract) -> str:
     shape = "x".join(str(size) for size in edge.shape) or "one number"
     text = f"{shortened(edge.name, 40) or '(no name)'}  {edge.dtype} {shape}"
     if edge.scale is not None:

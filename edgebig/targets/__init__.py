@@ -6,13 +6,12 @@ Nothing is trained here: a target that takes int8 alone gets it from a run that 
 from __future__ import annotations
 
 import dataclasses
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgebig import artifact, files, flatbuffer
-from edgebig.artifact import Artifact, Card, PassRecord, Tensor
+from edgebig import artifact
+from edgebig.artifact import Artifact, Card, PassRecord
 from edgebig.errors import EdgebigError, Shortfall
 from edgebig.targets import forms, proof
 from edgebig.targets.operators import Left, operators_of
@@ -130,25 +129,11 @@ def _known(name: str) -> Target:
 
 
 def _save(source: Artifact, card: Card, form: Form, name: str, found: proof.Proof, folder: Path) -> Artifact:
-    stem = source.name.split("-io-")[0].split("-for-")[0]
-    made_before = folder / f"{stem}-for-{name}.tflite"
-    if made_before.is_file() and files.sha256_file(made_before) == files.sha256_bytes(form.model):
-        return artifact.load(made_before)
-    variant = artifact.free_variant(folder, f"{stem}-for-{name}")
-    contract = flatbuffer.io_contract(form.model, source.path.name)
-    record = {"name": "for", "target": name, **dataclasses.asdict(found)}
-    changes = {
-        "variant": variant,
-        "sha256": files.sha256_bytes(form.model),
-        "parent_sha256": card.sha256,
-        "size_bytes": len(form.model),
-        "deflated_bytes": len(zlib.compress(form.model, 9)),
-        "passes": (*card.passes, PassRecord.model_validate(record)),
-        "input": Tensor(**dataclasses.asdict(contract.inputs[0])),
-        "output": Tensor(**dataclasses.asdict(contract.outputs[0])),
-        "preprocessing": form.preprocessing or card.preprocessing,
-        "host_accuracy": card.host_accuracy.model_copy(
-            update={"inherited_from": card.host_accuracy.inherited_from or card.sha256}
-        ),
-    }
-    return artifact.save(folder, variant, form.model, card.model_copy(update=changes))
+    variant = f"{source.name.split('-io-')[0].split('-for-')[0]}-for-{name}"
+    if made_before := artifact.made_before(folder, variant, form.model):
+        return made_before
+    variant = artifact.free_variant(folder, variant)
+    record = PassRecord.model_validate({"name": "for", "target": name, **dataclasses.asdict(found)})
+    preprocessing = form.preprocessing or card.preprocessing
+    made = artifact.derived(card, form.model, variant, record, preprocessing=preprocessing)
+    return artifact.save(folder, variant, form.model, made)

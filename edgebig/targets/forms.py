@@ -9,7 +9,14 @@ import numpy as np
 
 from edgebig.artifact import Preprocessing
 from edgebig.errors import EdgebigError
-from edgebig.tflitefile import DTYPES, attached_files, builtin_name, pack_model, unpack_model
+from edgebig.tflitefile import (
+    DTYPES,
+    attached_files,
+    builtin_name,
+    drop_unused_buffers,
+    pack_model,
+    unpack_model,
+)
 
 # By operator, the input that is its weights; the bias stands behind it.
 WEIGHTED = {"CONV_2D": 1, "DEPTHWISE_CONV_2D": 1, "FULLY_CONNECTED": 1}
@@ -88,7 +95,8 @@ def half_weights(model: bytes, name: str) -> bytes:
     if not halved:
         raise EdgebigError(f"{name}: has no float32 weights to make float16 of", "use it as it is")
     graph.operators = [*dequantizes, *graph.operators]
-    return pack_model(_without_unused_buffers(tree), attached_files(model, name))
+    drop_unused_buffers(tree)
+    return pack_model(tree, attached_files(model, name))
 
 
 def without_bias_quantization(model: bytes, name: str) -> bytes:
@@ -224,16 +232,6 @@ def _opcode(tree: Any, name: str, version: int) -> int:
         schema.OperatorCodeT(deprecatedBuiltinCode=min(number, 127), builtinCode=number, version=version)
     )
     return len(tree.operatorCodes) - 1
-
-
-def _without_unused_buffers(tree: Any) -> Any:
-    metadata = [entry.buffer for entry in tree.metadata or []]
-    used = sorted({0, *metadata, *(tensor.buffer for tensor in tree.subgraphs[0].tensors)})
-    moved = {old: new for new, old in enumerate(used)}
-    tree.buffers = [tree.buffers[old] for old in used]
-    for owner in (*tree.subgraphs[0].tensors, *(tree.metadata or ())):
-        owner.buffer = moved[owner.buffer]
-    return tree
 
 
 def _is_dynamic(tensor: Any) -> bool:

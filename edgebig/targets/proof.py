@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edgebig.artifact import Preprocessing
+from edgebig.check import tflite
 from edgebig.errors import EdgebigError
 from edgebig.ondevice import infer
 from edgebig.ondevice.faults import Fault
-from edgebig.progress import quiet
-
-HOST_RUNTIME = "ai-edge-litert"
-PICTURES = 200
 
 
 @dataclass(frozen=True)
@@ -36,7 +31,7 @@ def compare(before: bytes, after: bytes, preprocessing: Preprocessing, name: str
     """
     with_rgb = _Loaded(after, name)
     plain = _Loaded(before, name)
-    images_u8 = _pictures(plain.shape)
+    images_u8 = tflite.noise(plain.shape)
     coloured = np.repeat(images_u8, with_rgb.shape[-1] // plain.shape[-1], axis=-1)
     scores = [
         loaded.scores(images, preprocessing) for loaded, images in ((plain, images_u8), (with_rgb, coloured))
@@ -68,14 +63,7 @@ class _Loaded:
     """.tflite bytes in this host's runtime."""
 
     def __init__(self, data: bytes, name: str, delegate: str = "reference") -> None:
-        with tempfile.TemporaryDirectory(prefix="edgebig-") as folder:
-            path = Path(folder) / "model.tflite"
-            path.write_bytes(data)
-            try:
-                with quiet():
-                    self.model = infer.Model(str(path), HOST_RUNTIME, delegate, threads=1)
-            except Fault as fault:
-                raise EdgebigError(f"{name}: {fault.problem}".replace(str(path), "it"), fault.hint) from fault
+        self.model = tflite.load(data, f"{name}: it", delegate)
         self.name = name
         self.shape = self.model.input.shape
 
@@ -86,10 +74,3 @@ class _Loaded:
         except Fault as fault:
             raise EdgebigError(f"{self.name}: {fault.problem}", fault.hint) from fault
         return np.asarray(self.model.scores(raw))
-
-
-def _pictures(shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-    """(PICTURES, H, W, C): noise, half of it dark with bright specks, which is more like pictures of ink."""
-    images_u8 = np.random.default_rng(0).integers(0, 256, (PICTURES, *shape[1:]), np.uint8)
-    images_u8[: PICTURES // 2] *= images_u8[: PICTURES // 2] > 200
-    return images_u8

@@ -129,7 +129,7 @@ def _for_mediapipe(data: bytes, card: Card, name: str) -> Form:
         raise EdgebigError(
             f"{name}: takes pictures with light and dark exchanged, which MediaPipe does not", ""
         )
-    levels = 255.0 / (card.preprocessing.high - card.preprocessing.low)
+    mean, std = card.preprocessing.mean_and_std()
     is_int8 = numbers_of(data, name) == "int8"
     inside = flatbuffer.rewrite_io(data, "int8", name) if is_int8 else data
     grey = card.preprocessing.colour == "grey"
@@ -141,8 +141,8 @@ def _for_mediapipe(data: bytes, card: Card, name: str) -> Form:
         name=f"{card.recipe} {card.variant}",
         description="Made by edgebig for MediaPipe's ImageClassifier.",
         labels=card.classes,
-        mean=-card.preprocessing.low * levels,
-        std=levels,
+        mean=mean,
+        std=std,
     )
     chosen = (
         *(

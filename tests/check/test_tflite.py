@@ -67,16 +67,15 @@ def test_agreement_counts_who_alone_is_right() -> None:
     other = (GOLDEN / "digits-int8.tflite").read_bytes()
     first, second = (tflite.labels(data, test, GREY) for data in (model, other))
     assert np.mean(first == test.labels) > 0.8
-    found = tflite.agreement(model, other, test, GREY)
+    found = tflite.agreement(first, second, test.labels)
     assert found.n == 200
     assert found.same_label == np.sum(first == second)
     assert found.only_first_right == np.sum((first == test.labels) & (second != test.labels))
     assert found.only_second_right == np.sum((second == test.labels) & (first != test.labels))
     assert 0 < found.mcnemar_p <= 1
-    same = tflite.agreement(model, model, test, GREY)
+    same = tflite.agreement(first, first, test.labels)
     assert dataclasses.astuple(same) == (200, 200, 0, 0, 1.0)
-    wrong = dataclasses.replace(test, labels=(first + 1) % 10)
-    assert tflite.agreement(model, model, wrong, GREY).only_first_right == 0
+    assert tflite.agreement(first, first, (first + 1) % 10).only_first_right == 0
 
 
 def test_an_unfit_model_or_picture_is_one_message() -> None:

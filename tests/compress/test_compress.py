@@ -101,7 +101,9 @@ def test_the_card_is_true(pruned_int8: Artifact, trained: Any) -> None:
     assert [record.name for record in card.passes] == ["prune", "qat", "check"]
     check = card.passes[-1].model_dump()
     parent = trained.run.folder / "float32.tflite"
-    agreement = tflite.agreement(parent.read_bytes(), data, trained.splits.validation, prepared.model_dump())
+    validation = trained.splits.validation
+    of_both = (tflite.labels(m, validation, prepared.model_dump()) for m in (parent.read_bytes(), data))
+    agreement = tflite.agreement(*of_both, validation.labels)
     assert check["against"] == card.parent_sha256
     assert (check["n"], check["same_label"]) == (100, agreement.same_label)
     assert check["same_label"] >= 70  # a net of 400 weights, and half of them zero

@@ -45,6 +45,12 @@ def quantized(trained: Any, source: Any, **settings: Any) -> tuple[bytes, dict[s
     return made, record.model_dump()
 
 
+def same_label(trained: Any, first: bytes, second: bytes) -> int:
+    validation = trained.splits.validation
+    of_both = (tflite.labels(model, validation, PIXELS) for model in (first, second))
+    return tflite.agreement(*of_both, validation.labels).same_label
+
+
 def tensors(model: bytes) -> dict[str, dict[str, Any]]:
     graph = tflitefile.parse_model(model, "model")["subgraphs"][0]
     return {tensor["name"]: tensor for tensor in graph["tensors"]}
@@ -117,8 +123,7 @@ def test_every_dtype_from_both_kinds_of_model(
     few = trained.splits.validation.images[:40]
     difference = np.abs(raw_outputs(data, few) - raw_outputs(float_tflite, few))
     assert difference.max() <= LARGEST[dtype]
-    agreement = tflite.agreement(float_tflite, data, trained.splits.validation, PIXELS)
-    assert agreement.same_label >= (75 if dtype == "weights-int4" else 90)
+    assert same_label(trained, float_tflite, data) >= (75 if dtype == "weights-int4" else 90)
     assert ("calibration" in record) == (dtype in OUTSIDE)
 
 
@@ -409,7 +414,7 @@ def test_a_tflite_without_a_signature_is_fine(trained: Any, float_tflite: bytes)
 
     for dtype in DTYPES:
         data, _ = quantized(trained, edited(float_tflite, unsign), dtype=dtype)
-        assert tflite.agreement(float_tflite, data, trained.splits.validation, PIXELS).same_label >= 75
+        assert same_label(trained, float_tflite, data) >= 75
 
 
 def test_a_tflite_that_is_quantized_already_is_refused(trained: Any, model: Any, float_tflite: bytes) -> None:
