@@ -149,7 +149,7 @@ def test_batch_normalization_is_folded_as_keras_has_it(trained: Any, kind: str, 
     assert away.max() <= 3
     assert (away > 1).mean() < 0.001
     # How many do depends on the bits of the training, which differ with the number of threads.
-    assert (away > 0).mean() < 0.15
+    assert (away > 0).mean() < (0.15 if kind == "depthwise of two" else 0.05)
 
 
 def test_the_statistics_do_not_drift_from_what_training_sees(trained: Any) -> None:
