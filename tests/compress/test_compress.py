@@ -204,6 +204,7 @@ def test_ctrl_c_leaves_the_run_as_it_was(a_copy: Callable[[], Any], tmp_path: Pa
     out, err = child.communicate(timeout=120)
     assert (child.returncode, out) == (130, "")
     assert "Traceback" not in err
-    assert len(err.splitlines()) <= 1
+    # Epochs may have ended by then; beside their lines there is one message.
+    assert len([line for line in err.splitlines() if not line.startswith("prune: epoch ")]) <= 1
     assert everything_in(copied.run.folder) == before
     assert json.loads(before["metrics.json"])["epochs"] == 12
