@@ -128,9 +128,11 @@ def draw(all_points: list[Point], path: Path) -> None:
                 getattr(point, key), 100 - point.accuracy, s=36, zorder=2,
                 color="tab:blue" if ours else "tab:red", marker="o" if "int8" in point.variant else "s",
             )  # fmt: skip
+            # int8 and float of one recipe lie beside each other: their names one below, one above the points.
+            below = "int8" in point.variant
             axis.annotate(
-                point.name, (getattr(point, key), 100 - point.accuracy), fontsize=7, xytext=(4, 4),
-                textcoords="offset points",
+                point.name, (getattr(point, key), 100 - point.accuracy), fontsize=7, textcoords="offset points",
+                xytext=(-3, -11 if below else 6), ha="right" if point.recipe == "digits-teacher" else "left",
             )  # fmt: skip
         axis.set_xscale("log")
         axis.set_yscale("log")
