@@ -18,7 +18,7 @@ from edgebig.artifact import Artifact
 from edgebig.check import tflite
 from edgebig.data import source as sources
 from edgebig.data.examples import Examples, per_class
-from edgebig.device import Device
+from edgebig.device import Device, LocalDevice
 from edgebig.drivers.protocol import Event, Job, JobModel, Session
 from edgebig.errors import DeviceError, EdgebigError
 from edgebig.measurement import Comparison, Delegate, Latency, Measurement, ModelResult, Open, Verdict
@@ -211,7 +211,7 @@ def _reference_outputs(
 ) -> dict[str, npt.NDArray[Any]]:
     """Raw outputs of the first examples by the reference kernels on this host, by the model's sha256."""
     # Not by its name: a file of the user's could put anything in the place of what all is held against.
-    host = Device(name="reference", kind="local", delegate="reference")
+    host = LocalDevice(name="reference", delegate="reference")
     few = examples[: min(PARITY_EXAMPLES, len(examples))]
     quick = Settings(latency=False, deadline_s=settings.deadline_s)
     with next(iter(drivers.connect(host).sessions())) as session:

@@ -1,29 +1,108 @@
-"""Devices: passive facts about a target, as TOML."""
+"""Devices: passive facts about a target, as TOML. A class for each kind holds the keys that it has."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from edgebig import lookup
 from edgebig.errors import EdgebigError
 from edgebig.recipe import Spec, read_toml, validate
 
+NAMED_DELEGATES = ("xnnpack", "none", "reference", "gpu", "nnapi", "edgetpu")
+# A name, or the path of a library that TFLite loads as an external delegate.
+Delegate = Annotated[
+    str, StringConstraints(pattern=rf"^({'|'.join(NAMED_DELEGATES)}|.*/[^/]+|[^/]+\.(so(\.[0-9]+)*|dylib))$")
+]
+HostRuntime = Literal["ai-edge-litert", "tflite-runtime", "tensorflow"]
+
 
 class Device(Spec):
-    """Facts about a target. What is done with them stands in drivers/."""
+    """Facts about a target that every kind has. What is done with them stands in drivers/."""
 
     name: str = Field(exclude=True)
-    kind: Literal["local", "fake"]
+    kind: str
     about: str = ""
-    address: str = Field("", description="where it is; a local device has none")
-    python: str = Field("", description="the Python that runs there; empty is the one that runs edgebig")
-    runtime: Literal["ai-edge-litert", "tflite-runtime"] = "ai-edge-litert"
-    delegate: Literal["xnnpack", "none", "reference"] = Field(
-        "xnnpack", description="reference: slow, exact kernels"
+    runtime: str
+    delegate: Delegate = Field(
+        "xnnpack", description="reference: slow, exact kernels; a path: the library of an external delegate"
     )
     threads: int = Field(1, ge=1, le=256)
+    emulated: bool = Field(
+        False, description="an emulator plays this board: its times say nothing of a real one"
+    )
+
+
+class LocalDevice(Device):
+    """The machine that edgebig runs on."""
+
+    kind: Literal["local"] = "local"
+    python: str = Field(
+        "",
+        description="the command that starts the Python that runs there; empty is the one that runs edgebig",
+    )
+    runtime: HostRuntime = "ai-edge-litert"
+
+
+class SshDevice(Device):
+    """A Linux board that the system's ssh reaches."""
+
+    kind: Literal["ssh"] = "ssh"
+    address: str = Field(
+        min_length=1, description="what you would give to ssh: a host of your config, or user@host"
+    )
+    port: int | None = Field(None, ge=1, le=65535)
+    python: str = Field(
+        "", description="the command that starts its Python; empty: what 'devices setup' made, else python3"
+    )
+    folder: str = Field("", description="where files are kept on the board; empty is ~/.cache/edgebig")
+    runtime: HostRuntime = "ai-edge-litert"
+
+
+class AdbDevice(Device):
+    """An Android phone that adb reaches."""
+
+    kind: Literal["adb"] = "adb"
+    serial: str = Field(
+        "", description="which phone, as 'adb devices' names it; empty where there is one only"
+    )
+    benchmark_model: str = Field(
+        "", description="the official tool on this machine; empty: what 'devices setup' fetched"
+    )
+    python: str = Field(
+        "", description="a Python on the phone (Termux, a rooted board) that runs the runner instead"
+    )
+    folder: str = Field(
+        "/data/local/tmp/edgebig", min_length=1, description="where files are kept on the phone"
+    )
+    runtime: Literal["benchmark_model", "ai-edge-litert", "tflite-runtime"] = "benchmark_model"
+
+
+class McuDevice(Device):
+    """A microcontroller, simulated on the machine that edgebig runs on."""
+
+    kind: Literal["mcu"] = "mcu"
+    runtime: Literal["tflite-micro"] = "tflite-micro"
+    delegate: Literal["none"] = "none"
+    flash_kb: int | None = Field(None, ge=1, description="what a model may take there, KiB")
+    arena_kb: int | None = Field(None, ge=1, description="the RAM that a model may take there, KiB")
+    accelerator: str = Field(
+        "", description="an Ethos-U that vela compiles for, as ethos-u55-128; empty: none"
+    )
+
+
+class FakeDevice(Device):
+    """Measures nothing; for tests."""
+
+    kind: Literal["fake"] = "fake"
+    runtime: HostRuntime = "ai-edge-litert"
+
+
+KINDS: dict[str, type[Device]] = {
+    kind.model_fields["kind"].default: kind
+    for kind in (LocalDevice, SshDevice, AdbDevice, McuDevice, FakeDevice)
+}
 
 
 def load(name: str) -> Device:
@@ -32,4 +111,9 @@ def load(name: str) -> Device:
     tables = read_toml(path)
     if "name" in tables:
         raise EdgebigError(f"{path.name}: unknown key 'name'", "a device is named by its file")
-    return validate(Device, {**tables, "name": path.stem}, path.name)
+    if "kind" not in tables:
+        raise EdgebigError(f"{path.name}: 'kind' is missing", f"one of: {', '.join(KINDS)}")
+    kind = KINDS.get(str(tables["kind"]))
+    if kind is None:
+        raise EdgebigError(f"{path.name}: no kind '{tables['kind']}'", f"use one of: {', '.join(KINDS)}")
+    return validate(kind, {**tables, "name": path.stem}, path.name)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from edgebig import artifact, lookup
 from edgebig.artifact import Artifact
-from edgebig.device import Device
+from edgebig.device import Device, LocalDevice
 from edgebig.drivers import local
 from edgebig.drivers.protocol import PROTOCOL, Event
 from edgebig.errors import EdgebigError
@@ -24,7 +23,7 @@ def predict(model: Artifact, images: Sequence[Path], target: Device) -> Iterator
     whole pictures finds none and gives `top` besides, the likeliest [{label, confidence}].
     Raises EdgebigError where the model has no card, is not whole, or takes no pictures such as its card says.
     """
-    if target.kind != "local":
+    if not isinstance(target, LocalDevice):
         raise EdgebigError(
             f"{target.name}: a {target.kind} device cannot read pictures", "use --device local"
         )
@@ -41,4 +40,4 @@ def predict(model: Artifact, images: Sequence[Path], target: Device) -> Iterator
     }
     store = lookup.cache_dir() / "local"
     deadline_s = _DEADLINE_S + _SECONDS_A_PICTURE * len(images)
-    yield from local.run_ondevice(target.python or sys.executable, "predict", task, store, deadline_s)
+    yield from local.run_ondevice(local.python_of(target), "predict", task, store, deadline_s)

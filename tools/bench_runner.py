@@ -54,7 +54,7 @@ def runner_ns(model: Path, store: Path) -> tuple[list[int], int]:
         inputs=None, examples=0, runtime="ai-edge-litert", delegate="xnnpack", threads=1,
         processes=1, rounds=20, samples=SAMPLES // 20, warmup_s=2.0, want=("latency",),
     )  # fmt: skip
-    events = list(local.run_ondevice(sys.executable, "run", job.to_json(), store, 120.0))
+    events = list(local.run_ondevice([sys.executable], "run", job.to_json(), store, 120.0))
     samples = [time_ns for event in events if event["event"] == "sample" for time_ns in event["ns"]]
     return samples, next(event["batch"] for event in events if event["event"] == "warmup")
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from edgebig.device import Device
+from edgebig.device import Device, FakeDevice, LocalDevice
 from edgebig.drivers.protocol import Driver
+from edgebig.errors import EdgebigError
 
 
 def connect(device: Device) -> Driver:
-    match device.kind:
-        case "local":
+    match device:
+        case LocalDevice():
             from edgebig.drivers.local import LocalDriver
 
             return LocalDriver(device)
-        case "fake":
+        case FakeDevice():
             from edgebig.drivers.fake import FakeDriver
 
             return FakeDriver(device)
+        case _:
+            raise EdgebigError(f"{device.name}: kind '{device.kind}' cannot be reached yet", "use 'local'")

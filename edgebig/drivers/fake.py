@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from edgebig import files
-from edgebig.device import Device
+from edgebig.device import FakeDevice
 from edgebig.drivers.protocol import PROTOCOL, Capabilities, DeviceFacts, Event, Job
 
 _FACTS = {"machine": "fake", "system": "fake", "cpu": "none", "cores": 1, "python": "", "runtimes": {}}
@@ -18,7 +18,7 @@ _FACTS = {"machine": "fake", "system": "fake", "cpu": "none", "cores": 1, "pytho
 class FakeDriver:
     """One session whose times are drawn from a fixed seed and whose predictions are all class 0."""
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: FakeDevice) -> None:
         self.device = device
 
     def sessions(self) -> Iterator[AbstractContextManager[FakeSession]]:

@@ -30,7 +30,12 @@ class JobModel(Spec):
 
 
 class Job(Spec):
-    """What a session is to run. `inputs`: the sha256 of an .npy file, uint8 (N, H, W, C), or None."""
+    """What a session is to run. `inputs`: the sha256 of an .npy file, uint8 (N, H, W, C), or None.
+
+    `cores`: "" for all, "big", "little", or numbers as in "0,2-3"; `priority`: the nice value; `cool_down_c`: it waits
+    until the hottest zone is that cool; `soak_s`: after the processes, one that runs so long. `resume_from`: the first
+    process that is still wanted.
+    """
 
     schema_: int = PROTOCOL
     models: tuple[JobModel, ...]
@@ -43,8 +48,12 @@ class Job(Spec):
     rounds: int
     samples: int
     warmup_s: float
+    cores: str = ""
+    priority: int | None = None
+    cool_down_c: float | None = None
+    soak_s: float = 0.0
     resume_from: int = 0
-    want: tuple[Literal["latency", "predictions", "outputs"], ...]
+    want: tuple[Literal["latency", "predictions", "outputs", "profile"], ...]
 
     def to_json(self) -> dict[str, Any]:
         values = self.model_dump(mode="json")

@@ -27,6 +27,11 @@ def main() -> int:
         help="the task is the first line of stdin, and all ends when stdin does: the host is gone then",
     )
     parser.add_argument("--events", type=int, metavar="FD", help="write the events there, not to stdout")
+    parser.add_argument(
+        "--python",
+        metavar="JSON",
+        help="the words that start this Python, where it is not sys.executable alone",
+    )
     arguments = parser.parse_args()
     events = take_stdout() if arguments.events is None else os.fdopen(arguments.events, "w", encoding="utf-8")
     # Only now: whatever a library prints as it is loaded is no event.
@@ -41,7 +46,8 @@ def main() -> int:
         if arguments.attached:
             threading.Thread(target=_end_with_stdin, daemon=True).start()
         if arguments.action == "run":
-            steps = runner.run(task, arguments.store, os.path.abspath(sys.argv[0]))
+            python = json.loads(arguments.python) if arguments.python else [sys.executable]
+            steps = runner.run(task, arguments.store, [*python, os.path.abspath(sys.argv[0])])
         elif arguments.action == "child":
             from . import child
 

@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -36,7 +35,7 @@ def read_job(text: str) -> dict[str, Any]:
     return job
 
 
-def run(job: dict[str, Any], store: str, entry: str) -> Iterator[dict[str, Any]]:
+def run(job: dict[str, Any], store: str, entry: list[str]) -> Iterator[dict[str, Any]]:
     """The events of a job: ready, condition, outputs, samples, condition, result. `entry` starts this program again."""
     yield {"event": "ready", "protocol": PROTOCOL, "facts": conditions.facts()}
     yield {"event": "condition", "when": "before", **conditions.now()}
@@ -51,11 +50,13 @@ def run(job: dict[str, Any], store: str, entry: str) -> Iterator[dict[str, Any]]
     yield {"event": "result", "complete": True}
 
 
-def _child(entry: str, store: str, task: dict[str, Any], stamp: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _child(
+    entry: list[str], store: str, task: dict[str, Any], stamp: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
     """The events of one fresh process, each with `stamp` put in. Raises Fault where it fails or dies."""
     # Events have a pipe of their own: what start-up files and libraries print to stdout is for people.
     readable, writable = os.pipe()
-    command = [sys.executable, entry, "child", "--store", store, "--events", str(writable)]
+    command = [*entry, "child", "--store", store, "--events", str(writable)]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=2, pass_fds=[writable])
     os.close(writable)
     events = os.fdopen(readable, "rb")

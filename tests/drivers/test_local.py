@@ -156,11 +156,11 @@ def test_a_runner_that_says_nothing_is_stopped(tmp_path: Path, monkeypatch: pyte
         pass
 
 
-def stub(script: str, folder: Path) -> device.Device:
+def stub(script: str, folder: Path) -> device.LocalDevice:
     python = folder / "python"
     python.write_text(f'#!/bin/bash\nfor EVENTS in "$@"; do :; done\n{script}\n')
     python.chmod(0o755)
-    return device.Device(name="stub", kind="local", python=str(python))
+    return device.LocalDevice(name="stub", python=str(python))
 
 
 HOLD = """

@@ -35,7 +35,7 @@ def run_with(child: str, folder: Path, **changes: Any) -> tuple[list[dict[str, A
     entry.write_text(PROLOGUE + child)
     seen: list[dict[str, Any]] = []
     try:
-        for event in runner.run({**JOB, **changes}, str(folder), str(entry)):
+        for event in runner.run({**JOB, **changes}, str(folder), [sys.executable, str(entry)]):
             seen.append(event)
     except Fault as fault:
         return seen, fault
@@ -99,7 +99,7 @@ def test_a_child_that_dies_before_it_reads_its_task(tmp_path: Path) -> None:
     entry.write_text("import os; os._exit(7)")
     job = {**JOB, "padding": "x" * 1_000_000}  # more than a pipe holds
     with pytest.raises(Fault, match="ended with exit code 7"):
-        list(runner.run(job, str(tmp_path), str(entry)))
+        list(runner.run(job, str(tmp_path), [sys.executable, str(entry)]))
 
 
 def test_what_a_child_prints_is_no_event(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -113,7 +113,7 @@ def test_a_job_that_is_given_up_takes_its_child_along(tmp_path: Path) -> None:
     (tmp_path / "child.py").write_text(
         PROLOGUE + "event('loaded', pid=os.getpid())\nimport time; time.sleep(600)"
     )
-    events = runner.run(JOB, str(tmp_path), str(tmp_path / "child.py"))
+    events = runner.run(JOB, str(tmp_path), [sys.executable, str(tmp_path / "child.py")])
     pid = next(event["pid"] for event in events if event["event"] == "loaded")
     events.close()  # type: ignore[attr-defined]
     with pytest.raises(ProcessLookupError):
