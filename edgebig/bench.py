@@ -21,7 +21,7 @@ from edgebig.data.examples import Examples, per_class
 from edgebig.device import Device, LocalDevice
 from edgebig.drivers.protocol import Event, Job, JobModel, Session
 from edgebig.errors import DeviceError, EdgebigError
-from edgebig.measurement import Comparison, Delegate, Latency, Measurement, ModelResult, Open, Verdict
+from edgebig.measurement import Comparison, Delegate, Latency, Measurement, ModelResult, Open, Told, Verdict
 from edgebig.progress import track
 from edgebig.recipe import Data
 
@@ -119,6 +119,7 @@ class _Collected:
     samples: dict[str, dict[int, list[Event]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(list))
     )
+    summaries: dict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, event: Event) -> None:
         match event["event"]:
@@ -137,6 +138,8 @@ class _Collected:
                 self.warmups[event["model"]].append(event)
             case "sample":
                 self.samples[event["model"]][event["process"]].append(event)
+            case "summary":
+                self.summaries[event["model"]].append(event)
 
     def outputs(self, sha256: str) -> npt.NDArray[Any] | None:
         return np.concatenate(self.raw[sha256]) if self.raw[sha256] else None
@@ -159,8 +162,9 @@ def _collect(
             collected.add(event)
             if event["event"] == "outputs":
                 advance(len(event["labels"]), "accuracy")
-            elif event["event"] == "sample":
-                advance(1, f"process {event['process'] + 1} of {settings.processes}")
+            elif event["event"] in ("sample", "summary"):
+                turn = settings.rounds if event["event"] == "summary" else 1
+                advance(turn, f"process {event['process'] + 1} of {settings.processes}")
             finished = finished or event["event"] == "result"
     if not finished:
         raise DeviceError(f"{target.name}: the runner ended before its result", "run it again")
@@ -284,6 +288,8 @@ def _result(
 
 
 def _latency(collected: _Collected, sha256: str) -> Latency:
+    if summaries := collected.summaries[sha256]:
+        return _told(sorted(summaries, key=lambda event: int(event["process"])))
     warmups = sorted(collected.warmups[sha256], key=lambda event: int(event["process"]))
     processes = [collected.samples[sha256][index] for index in sorted(collected.samples[sha256])]
     if not processes:
@@ -301,6 +307,21 @@ def _latency(collected: _Collected, sha256: str) -> Latency:
             tuple(time_ns for event in events for time_ns in event["ns"]) for events in processes
         ),
         frames=frames if all(frames) else (),
+    )
+
+
+def _told(summaries: Sequence[Event]) -> Latency:
+    """The median of each process, or its mean where the tool told no median of one of them."""
+    told = tuple(Told(**event["told"]) for event in summaries)
+    medians = [process.p50_ns for process in told if process.p50_ns is not None]
+    figures_ns = medians if len(medians) == len(told) else [process.mean_ns for process in told]
+    return Latency(
+        kind="summary",
+        init=tuple(event["init_ns"] for event in summaries),
+        first=tuple(event["first_ns"] for event in summaries),
+        processes=tuple((round(figure_ns),) for figure_ns in figures_ns),
+        told=told,
+        statistic="median" if figures_ns is medians else "mean",
     )
 
 

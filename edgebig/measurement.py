@@ -27,12 +27,28 @@ class Open(Spec):
     model_config = ConfigDict(extra="allow", frozen=True)
 
 
+class Told(Spec):
+    """What a tool told of one process, in ns over `n` invokes; what it does not tell is None."""
+
+    n: int
+    min_ns: float
+    max_ns: float
+    mean_ns: float
+    std_ns: float
+    p5_ns: float | None
+    p50_ns: float | None
+    p95_ns: float | None
+
+
 class Latency(Spec):
     """Times in ns. `processes`: for each fresh process its samples of one invoke, each the mean over a `batch`.
 
     `frames`: for each process its whole frames as [pre-processing, inference, post-processing]; empty where no pictures
     were sent. `init` loads and allocates, `first` is the first invoke, once a process. `summary` has "invoke", and
     where there are frames "frame" and its parts "pre", "inference", "post"; it is worked out where it is not given.
+
+    Of a "summary" the samples stayed with the tool that took them, which `told` a few figures of each process;
+    `processes` then has one figure for each, its `statistic`.
     """
 
     kind: Literal["raw", "summary", "none"]
@@ -42,12 +58,18 @@ class Latency(Spec):
     first: tuple[int, ...] = ()
     processes: tuple[tuple[int, ...], ...] = ()
     frames: tuple[tuple[tuple[int, int, int], ...], ...] = ()
+    told: tuple[Told, ...] = ()
+    statistic: Literal["", "median", "mean"] = ""
     summary: dict[str, LatencySummary] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
     def _summarised(cls, values: dict[str, Any]) -> dict[str, Any]:
         if values.get("processes") and not values.get("summary"):
+            if told := values.get("told"):
+                n, least_ns = sum(process.n for process in told), min(process.min_ns for process in told)
+                figures_ns = [figure for (figure,) in values["processes"]]
+                return {**values, "summary": {"invoke": stats.told_summary(figures_ns, n, least_ns)}}
             return {**values, "summary": _summaries(values["processes"], values.get("frames") or ())}
         return values
 

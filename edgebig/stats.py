@@ -48,14 +48,15 @@ class Accuracy:
 @dataclass(frozen=True)
 class LatencySummary:
     """Nanoseconds over `n` samples in `processes` processes. p99 is None below 1,000 samples, an interval
-    below 2 processes. min <= p50 <= p90 <= p99, and each figure lies in its interval.
+    below 2 processes, p90 where a tool told of each process one figure alone. min <= p50 <= p90 <= p99, and each
+    figure lies in its interval.
     """
 
     n: int
     processes: int
     min_ns: float
     p50_ns: float
-    p90_ns: float
+    p90_ns: float | None
     p99_ns: float | None
     p50_interval_ns: Interval | None
     p90_interval_ns: Interval | None
@@ -132,6 +133,16 @@ def latency_summary(processes: Sequence[npt.ArrayLike], level: float = 0.95) -> 
     p99 = _typical(_quantiles(arrays, 0.99), level)[0] if n >= P99_NEEDS_SAMPLES else None
     least = float(min(array.min() for array in arrays))
     return LatencySummary(n, len(arrays), least, p50, p90, p99, p50_interval, p90_interval)
+
+
+def told_summary(figures_ns: Sequence[float], n: int, least_ns: float, level: float = 0.95) -> LatencySummary:
+    """As `latency_summary`, of processes of which a tool told one figure each: the median or mean of its samples.
+
+    `n`: the samples of all of them. The interval covers as that one's of p50 does, which takes one figure of each
+    process too. Raises what that raises.
+    """
+    value, interval = _typical(_quantiles(_samples([[figure] for figure in figures_ns]), 0.5), level)
+    return LatencySummary(n, len(figures_ns), min(least_ns, value), value, None, None, interval, None)
 
 
 def latency_ratio(

@@ -99,7 +99,8 @@ def _frame_cells(model: ModelResult, unit: str, unit_ns: float) -> list[str]:
     if "frame" not in summary:
         return ["-", "-"]
     whole = summary["frame"]
-    p50, p90 = _figure(whole.p50_ns / unit_ns), _figure(whole.p90_ns / unit_ns)
+    p50 = _figure(whole.p50_ns / unit_ns)
+    p90 = "-" if whole.p90_ns is None else _figure(whole.p90_ns / unit_ns)
     pre, invoke, post = (_figure(summary[part].p50_ns / unit_ns) for part in FRAME_PARTS)
     return [f"{p50} {unit}\n{p90} {unit}", f"{pre} + {invoke}\n+ {post} {unit}"]
 
@@ -168,7 +169,7 @@ def _start(model: ModelResult) -> str:
     init, first = (statistics.median(times_ns) for times_ns in (latency.init, latency.first))
     parts = [f"init {_time(init)}, first invoke {_time(first)}"]
     # Samples of `invoke` are means over a batch, which hide the slow ones.
-    if single := latency.summary.get("inference"):
+    if (single := latency.summary.get("inference")) and single.p90_ns:
         tail = f", p99 {_time(single.p99_ns)}" if single.p99_ns else ""
         parts.append(f"single inferences p90 {_time(single.p90_ns)}{tail}")
     if model.peak_memory_kb:
@@ -199,10 +200,13 @@ def _how(measurement: Measurement) -> str:
         f"accuracy on {data['n']:,} {data['split']} examples of {data['source']}" if data["source"] else ""
     )
     processes = measurement.models[0].latency.processes
-    samples = sum(len(process) for process in processes)
+    told = measurement.models[0].latency.told
+    samples = sum(process.n for process in told) or sum(len(process) for process in processes)
     turns = ", the models in turns" if len(measurement.models) > 1 else ""
     latency = f"latency from {samples:,} samples in {len(processes)} fresh processes{turns}"
-    return "; ".join(part for part in (accuracy, latency if processes else "") if part)
+    statistic = measurement.models[0].latency.statistic
+    summary = f"of each process its {statistic}, as its tool tells it: no samples came back" if told else ""
+    return "; ".join(part for part in (accuracy, latency if processes else "", summary) if part)
 
 
 def _comparison(comparison: Comparison, names: dict[str, str]) -> str:
