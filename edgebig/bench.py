@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import tempfile
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from edgebig.device import Device, LocalDevice
 from edgebig.drivers.protocol import Event, Job, JobModel, Session
 from edgebig.errors import DeviceError, EdgebigError
 from edgebig.measurement import Comparison, Delegate, Latency, Measurement, ModelResult, Open, Told, Verdict
-from edgebig.progress import track
+from edgebig.progress import Advance, track
 from edgebig.recipe import Data
 
 # Outputs are held against the reference kernels on so many examples; more would take longer than the bench itself.
@@ -42,6 +43,21 @@ class Settings:
     latency: bool = True
 
 
+@dataclass(frozen=True)
+class Subject:
+    """What is measured, on whatever device: models, and the pictures whose labels these are.
+
+    `inputs`: an .npy file of uint8 (N, H, W, C), None where no model has a card; `labels`: int64 (N,);
+    `reference`: by the model's sha256, raw outputs of the first pictures by the reference kernels on this host.
+    """
+
+    artifacts: tuple[Artifact, ...]
+    inputs: Path | None
+    labels: npt.NDArray[np.int64]
+    data: dict[str, Any]
+    reference: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
+
+
 def bench(
     artifacts: Sequence[Artifact],
     target: Device,
@@ -55,13 +71,39 @@ def bench(
     Raises EdgebigError where the models do not go together, or would be tested on what they were trained on; what the
     driver raises.
     """
+    with prepared(artifacts, settings, folder, source) as subject:
+        return measure(subject, target, settings)
+
+
+@contextlib.contextmanager
+def prepared(
+    artifacts: Sequence[Artifact], settings: Settings, folder: Path | None, source: str | None = None
+) -> Iterator[Subject]:
+    """What is the same for every device: the pictures in one file, and what the reference kernels make of them.
+
+    Raises as `bench` does.
+    """
     _check_distinct(artifacts)
     examples, data = test_examples(artifacts, settings.examples, folder, source)
-    reference = _reference_outputs(artifacts, examples, settings) if examples is not None else {}
+    if examples is None:
+        yield Subject(tuple(artifacts), None, np.empty(0, np.int64), data)
+        return
+    with tempfile.TemporaryDirectory(prefix="edgebig-") as scratch:
+        inputs = Path(scratch) / "inputs.npy"
+        examples.write_npy(inputs)
+        subject = Subject(tuple(artifacts), inputs, examples.labels, data)
+        yield replace(subject, reference=_reference_outputs(subject, settings))
+
+
+def measure(subject: Subject, target: Device, settings: Settings) -> Measurement:
+    """One session on `target`. Raises what its driver raises."""
     driver = drivers.connect(target)
     with next(iter(driver.sessions())) as session:
-        collected = _collect(session, artifacts, examples, target, settings)
-        return _measurement(session, collected, artifacts, examples, reference, target, settings, data)
+        job = send(session, subject, target, settings)
+        collected = Collected()
+        with track(f"bench on {target.name}", steps(job)) as advance:
+            collect(session.run(job, settings.deadline_s), job, collected, advance)
+        return measurement(session, collected, subject, target, settings)
 
 
 def _check_distinct(artifacts: Sequence[Artifact]) -> None:
@@ -107,8 +149,8 @@ def test_examples(
 
 
 @dataclass
-class _Collected:
-    """The events of a job, sorted by model."""
+class Collected:
+    """The events of one job or of several, sorted by model."""
 
     conditions: list[Event] = field(default_factory=list)
     loaded: dict[str, Event] = field(default_factory=dict)
@@ -145,49 +187,37 @@ class _Collected:
         return np.concatenate(self.raw[sha256]) if self.raw[sha256] else None
 
 
-def _collect(
-    session: Session,
-    artifacts: Sequence[Artifact],
-    examples: Examples | None,
-    target: Device,
-    settings: Settings,
-) -> _Collected:
-    collected = _Collected()
-    job = _job(session, artifacts, examples, target, settings)
-    turns = settings.processes * settings.rounds * len(artifacts) if settings.latency else 0
+def steps(job: Job) -> int:
+    """How far `collect` will advance over the job."""
     pictures = job.examples * sum(model.preprocessing is not None for model in job.models)
+    turns = job.processes * job.rounds * len(job.models)
+    return pictures * ("predictions" in job.want) + turns * ("latency" in job.want)
+
+
+def collect(events: Iterator[Event], job: Job, collected: Collected, advance: Advance) -> None:
+    """Adds the events of the job. Raises DeviceError where they end before its result, and what they raise."""
     finished = False
-    with track(f"bench on {target.name}", turns + pictures) as advance:
-        for event in session.run(job, settings.deadline_s):
-            collected.add(event)
-            if event["event"] == "outputs":
-                advance(len(event["labels"]), "accuracy")
-            elif event["event"] in ("sample", "summary"):
-                turn = settings.rounds if event["event"] == "summary" else 1
-                advance(turn, f"process {event['process'] + 1} of {settings.processes}")
-            finished = finished or event["event"] == "result"
+    for event in events:
+        collected.add(event)
+        if event["event"] == "outputs":
+            advance(len(event["labels"]), "accuracy")
+        elif event["event"] in ("sample", "summary"):
+            turn = job.rounds if event["event"] == "summary" else 1
+            advance(turn, f"process {event['process'] + 1} of {job.processes}")
+        finished = finished or event["event"] == "result"
     if not finished:
-        raise DeviceError(f"{target.name}: the runner ended before its result", "run it again")
-    return collected
+        raise DeviceError("the runner ended before its result", "run it again")
 
 
-def _job(
-    session: Session,
-    artifacts: Sequence[Artifact],
-    examples: Examples | None,
-    target: Device,
-    settings: Settings,
-) -> Job:
-    sent = [(item, session.put(item.path)) for item in artifacts]
+def send(session: Session, subject: Subject, target: Device, settings: Settings) -> Job:
+    """Puts models and pictures there; gives the job that measures them by the target's runtime and delegate.
+
+    Raises EdgebigError where a model's file is another one than when it was loaded.
+    """
+    sent = [(item, session.put(item.path)) for item in subject.artifacts]
     for item, sha256 in sent:
         if sha256 != item.sha256:
             raise EdgebigError(f"{item.path}: was changed while it was being measured", "run it again")
-    inputs = None
-    if examples is not None:
-        with tempfile.TemporaryDirectory(prefix="edgebig-") as folder:
-            path = Path(folder) / "inputs.npy"
-            examples.write_npy(path)
-            inputs = session.put(path)
     return Job(
         models=tuple(
             JobModel(
@@ -197,8 +227,8 @@ def _job(
             )
             for item, sha256 in sent
         ),
-        inputs=inputs,
-        examples=0 if examples is None else len(examples),
+        inputs=session.put(subject.inputs) if subject.inputs is not None else None,
+        examples=len(subject.labels),
         runtime=target.runtime,
         delegate=target.delegate,
         threads=target.threads,
@@ -210,33 +240,32 @@ def _job(
     )
 
 
-def _reference_outputs(
-    artifacts: Sequence[Artifact], examples: Examples, settings: Settings
-) -> dict[str, npt.NDArray[Any]]:
+def _reference_outputs(subject: Subject, settings: Settings) -> dict[str, npt.NDArray[Any]]:
     """Raw outputs of the first examples by the reference kernels on this host, by the model's sha256."""
     # Not by its name: a file of the user's could put anything in the place of what all is held against.
     host = LocalDevice(name="reference", delegate="reference")
-    few = examples[: min(PARITY_EXAMPLES, len(examples))]
+    few = replace(subject, labels=subject.labels[:PARITY_EXAMPLES])
     quick = Settings(latency=False, deadline_s=settings.deadline_s)
+    collected = Collected()
     with next(iter(drivers.connect(host).sessions())) as session:
-        collected = _collect(session, artifacts, few, host, quick)
+        job = send(session, few, host, quick)
+        with track("reference kernels", steps(job)) as advance:
+            collect(session.run(job, quick.deadline_s), job, collected, advance)
     return {
-        item.sha256: outputs for item in artifacts if (outputs := collected.outputs(item.sha256)) is not None
+        item.sha256: outputs
+        for item in subject.artifacts
+        if (outputs := collected.outputs(item.sha256)) is not None
     }
 
 
-def _measurement(
-    session: Session,
-    collected: _Collected,
-    artifacts: Sequence[Artifact],
-    examples: Examples | None,
-    reference: dict[str, npt.NDArray[Any]],
-    target: Device,
-    settings: Settings,
-    data: dict[str, Any],
+def measurement(
+    session: Session, collected: Collected, subject: Subject, target: Device, settings: Settings
 ) -> Measurement:
+    """What was collected, as a record."""
+    labels = subject.labels if subject.inputs is not None else None
     results = tuple(
-        _result(item, collected, examples, reference.get(item.sha256), target) for item in artifacts
+        _result(item, collected, labels, subject.reference.get(item.sha256), target)
+        for item in subject.artifacts
     )
     return Measurement(
         provenance=session.facts.provenance,
@@ -244,16 +273,16 @@ def _measurement(
         machine=Open.model_validate(session.facts.machine),
         conditions=tuple(Open.model_validate(reading) for reading in collected.conditions),
         settings=Open.model_validate(vars(settings)),
-        data=Open.model_validate(data),
+        data=Open.model_validate(subject.data),
         models=results,
-        comparisons=tuple(_compare(result, results[0], examples) for result in results[1:]),
+        comparisons=tuple(_compare(result, results[0], labels) for result in results[1:]),
     )
 
 
 def _result(
     item: Artifact,
-    collected: _Collected,
-    examples: Examples | None,
+    collected: Collected,
+    truth: npt.NDArray[np.int64] | None,
     reference: npt.NDArray[Any] | None,
     target: Device,
 ) -> ModelResult:
@@ -280,14 +309,14 @@ def _result(
         energy="not measured",
         delegate=delegate,
         predictions=tuple(labels) if labels else None,
-        accuracy=_accuracy(labels, examples) if labels and examples is not None else None,
+        accuracy=_accuracy(labels, truth) if labels and truth is not None else None,
         parity=parity,
         verdict=verdict,
         cause=cause,
     )
 
 
-def _latency(collected: _Collected, sha256: str) -> Latency:
+def _latency(collected: Collected, sha256: str) -> Latency:
     if summaries := collected.summaries[sha256]:
         return _told(sorted(summaries, key=lambda event: int(event["process"])))
     warmups = sorted(collected.warmups[sha256], key=lambda event: int(event["process"]))
@@ -325,10 +354,10 @@ def _told(summaries: Sequence[Event]) -> Latency:
     )
 
 
-def _accuracy(labels: Sequence[int], examples: Examples) -> stats.Accuracy:
-    if len(labels) != len(examples):
-        raise DeviceError(f"{len(labels)} predictions came back for {len(examples)} pictures", "run it again")
-    return stats.accuracy_interval(int(np.sum(np.array(labels) == examples.labels)), len(examples))
+def _accuracy(labels: Sequence[int], truth: npt.NDArray[np.int64]) -> stats.Accuracy:
+    if len(labels) != len(truth):
+        raise DeviceError(f"{len(labels)} predictions came back for {len(truth)} pictures", "run it again")
+    return stats.accuracy_interval(int(np.sum(np.array(labels) == truth)), len(truth))
 
 
 def _verdict(parity: tflite.Parity | None, delegate: Delegate) -> tuple[Verdict, str]:
@@ -349,13 +378,13 @@ def _verdict(parity: tflite.Parity | None, delegate: Delegate) -> tuple[Verdict,
     return "OK", ""
 
 
-def _compare(a: ModelResult, b: ModelResult, examples: Examples | None) -> Comparison:
+def _compare(a: ModelResult, b: ModelResult, truth: npt.NDArray[np.int64] | None) -> Comparison:
     # The time of wrong answers is compared with nothing.
     timed = all(model.latency.processes and model.verdict != "WRONG" for model in (a, b))
     ratio = stats.latency_ratio(a.latency.processes, b.latency.processes) if timed else None
     paired = None
-    if examples is not None and a.predictions and b.predictions:
-        a_right, b_right = (np.array(model.predictions) == examples.labels for model in (a, b))
+    if truth is not None and a.predictions and b.predictions:
+        a_right, b_right = (np.array(model.predictions) == truth for model in (a, b))
         paired = stats.mcnemar(b_right, a_right)
     points = stats.accuracy_difference(paired) if paired else None
     return Comparison(
