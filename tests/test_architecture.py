@@ -106,10 +106,11 @@ ROOMS: dict[str, set[str]] = {
         "flatbuffer", "tflitefile", "tflitegraph",
     },
     "environment": {"lookup"},
+    "micro": {"tflitefile", "environment"},
     "targets": {"flatbuffer", "tflitefile", "strip", "artifact", "metadata", "check.tflite"},
     "inspection": {"tflitefile", "tflitegraph", "flatbuffer", "metadata"},
     "export": {
-        "tflitefile", "flatbuffer", "strip", "metadata", "artifact", "targets", "environment", "data.examples",
+        "tflitefile", "flatbuffer", "strip", "metadata", "artifact", "targets", "environment", "micro", "data.examples",
         "check.tflite",
     },
     "ondevice": set(),
@@ -182,10 +183,8 @@ THIRD_PARTY_OF = {
     "compress": THIRD_PARTY | {"litert_quantizer"},
     "ondevice": {"numpy", "PIL"} | RUNTIMES,
     "check.activations": {"numpy", "tflite_micro"} | RUNTIMES,
-    "export": {
-        "numpy",
-        "tflite_micro",
-    },  # the second in the child alone, which an environment of its own runs
+    "export": {"numpy"},
+    "micro": {"numpy", "tflite_micro"},  # the second in the child alone, which an environment of its own runs
 }
 NEWER_THAN_PYTHON_3_9 = {"tomllib"}
 

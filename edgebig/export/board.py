@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgebig import artifact, files, flatbuffer, strip, tflitefile
+from edgebig import artifact, files, flatbuffer, strip
 from edgebig.artifact import Artifact, Card
 from edgebig.data.examples import Examples
 from edgebig.errors import EdgebigError
-from edgebig.export import arena, micro, operators, template
-from edgebig.export.arena import Arena
+from edgebig.export import micro, operators, template
 from edgebig.export.micro import Check
+from edgebig.micro import arena, interpreter
+from edgebig.micro.arena import Arena
 
 CARD_NEED = "which says what a picture must be made into, and its classes"
 DTYPES = ("int8", "int16", "float32")
@@ -79,7 +80,9 @@ def prepare(item: Artifact, name: str, examples: Examples) -> Board:
     _check_contract(contract, card, item.path.name)
     used = operators.of_model(model, item.path.name)
     expected = micro.reference(model, np.asarray(examples.images), card.preprocessing.model_dump())
-    tolerance = micro.tolerance(contract.outputs[0].dtype, has_int16=_has_int16(model, item.path.name))
+    tolerance = interpreter.tolerance(
+        contract.outputs[0].dtype, has_int16=interpreter.has_int16(model, item.path.name)
+    )
     found = micro.check(model, expected, item.path.name, tolerance) if micro.is_there() else None
     return Board(
         name=name,
@@ -100,15 +103,9 @@ def prepare(item: Artifact, name: str, examples: Examples) -> Board:
 def as_board_has_it(item: Artifact) -> bytes:
     """The model without names and metadata, which only tools look at; a quantized one with int8 inputs and outputs."""
     name, data = item.path.name, item.path.read_bytes()
-    if not flatbuffer.float_operators(data, name) and not _has_int16(data, name):
+    if not flatbuffer.float_operators(data, name) and not interpreter.has_int16(data, name):
         data = flatbuffer.rewrite_io(data, "int8", name)
     return strip.strip(data, name)
-
-
-def _has_int16(data: bytes, name: str) -> bool:
-    """Whether numbers are int16 between the operators (int16x8), whose edges stay what they are."""
-    tensors = tflitefile.parse_model(data, name)["subgraphs"][0]["tensors"]
-    return any(tflitefile.DTYPES[tensor["type"]] == "int16" for tensor in tensors)
 
 
 def _check_contract(contract: flatbuffer.IoContract, card: Card, name: str) -> None:

@@ -16,16 +16,12 @@ from edgebig import environment
 from edgebig.check import tflite
 from edgebig.data.examples import Images
 from edgebig.errors import EdgebigError, Shortfall
+from edgebig.micro import interpreter
+from edgebig.micro.interpreter import ENVIRONMENT
 from edgebig.ondevice import infer
 from edgebig.ondevice.faults import Fault
 
-ENVIRONMENT = "tflite-micro"
 UNCHECKED = f"UNCHECKED in tflite-micro: edgebig environment add {ENVIRONMENT}, then export again"
-# What int8 kernels of two makes may differ by; floats are added up in another order.
-# Of int16 16 steps are a sixteenth of an int8 one; with float outputs behind them, of scores from 0 to 1, the same.
-TOLERANCES = {"int8": 2, "int16": 16, "float32": 1e-5}
-TOLERANCE_BEHIND_INT16 = 5e-4
-_CHILD = Path(__file__).with_name("tflm_child.py")
 _DEADLINE_S = 600.0
 
 
@@ -78,23 +74,20 @@ def reference(model: bytes, images_u8: Images, preprocessing: dict[str, Any]) ->
     return Reference(pixels[images_u8], outputs, pixels)
 
 
-def tolerance(dtype: str, *, has_int16: bool) -> float:
-    """How far outputs of `dtype` may be off, in steps or real; `has_int16`: numbers are int16 between the operators."""
-    return TOLERANCE_BEHIND_INT16 if has_int16 and dtype == "float32" else TOLERANCES[dtype]
-
-
 def check(model: bytes, expected: Reference, name: str, tolerance: float) -> Check:
     """Runs `model` in tflite-micro on the inputs of `expected`.
 
     Raises: EdgebigError if the environment is not made, or tflite-micro refuses the model; Shortfall if it gives other
     outputs than `tolerance` allows, or another label.
     """
-    runtime = f"{ENVIRONMENT} {environment.versions(ENVIRONMENT).get('tflite_micro', '')}".strip()
+    runtime = f"{ENVIRONMENT} {interpreter.version()}".strip()
     with _file(model) as path:
         inputs, outputs = path.with_name("inputs.npy"), path.with_name("outputs.npy")
         np.save(inputs, expected.inputs)
-        request = {"model": str(path), "inputs": str(inputs), "outputs": str(outputs)}
-        told = environment.run(ENVIRONMENT, _CHILD, request, deadline_s=_DEADLINE_S)
+        request = {"model": str(path), "inputs": str(inputs), "table": None, "outputs": str(outputs)}
+        told = environment.run(ENVIRONMENT, interpreter.CHILD, request, deadline_s=_DEADLINE_S)
+        if told["event"] == "error":
+            raise EdgebigError(f"{name}: {told['problem']}", told["hint"])
         found = compare(np.load(outputs), expected.outputs, runtime, told)
     if found.largest > tolerance or found.labels_differ:
         raise Shortfall(f"{name}: {found.sentence()}", "nothing was written; use another variant of it")

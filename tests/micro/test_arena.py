@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgebig.export import arena
+from edgebig.micro import arena
 from edgebig.tflitefile import DTYPES
 
 pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert")

@@ -49,12 +49,21 @@ def estimated(model: bytes) -> Arena:
 
 
 def _arena(parsed: Mapping[str, Any], used: int, is_measured: bool, how: str) -> Arena:
-    scratch = max((_cmsis_nn_bytes(kind, filter_) for kind, filter_ in _filters(parsed)), default=0)
+    scratch = _scratch_bytes(parsed)
     # An estimate may be off by more than a newer library's structures.
     margin = max(_MARGIN_LEAST, used // (16 if is_measured else 4))
     size = -(-(used + scratch + margin) // _ROUND) * _ROUND
     method = f"{how}; {scratch:,} for CMSIS-NN's kernels, the rest is margin"
     return Arena(size, used, scratch, is_measured, method)
+
+
+def scratch_bytes(model: bytes) -> int:
+    """What CMSIS-NN's kernels, on a board, ask of the arena besides."""
+    return _scratch_bytes(parse_model(model, "model"))
+
+
+def _scratch_bytes(parsed: Mapping[str, Any]) -> int:
+    return max((_cmsis_nn_bytes(kind, filter_) for kind, filter_ in _filters(parsed)), default=0)
 
 
 def peak_bytes(parsed: Mapping[str, Any]) -> int:
