@@ -145,6 +145,20 @@ def told_summary(figures_ns: Sequence[float], n: int, least_ns: float, level: fl
     return LatencySummary(n, len(figures_ns), min(least_ns, value), value, None, None, interval, None)
 
 
+def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, Interval | None]:
+    """The mean of one value a process and its Student's t interval, None for one process. Values may be negative.
+
+    Raises: ValueError without values.
+    """
+    if not values:
+        raise ValueError("wanted at least one value")
+    mean = statistics.fmean(values)
+    if len(values) < 2:
+        return mean, None
+    reach = t_quantile(level, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
+    return mean, (mean - reach, mean + reach)
+
+
 def latency_ratio(
     a_processes: Sequence[npt.ArrayLike], b_processes: Sequence[npt.ArrayLike], level: float = 0.95
 ) -> Ratio:
@@ -278,7 +292,7 @@ def _typical(values: npt.NDArray[np.float64], level: float) -> tuple[float, Inte
     typical = first * math.exp(float(logs.mean()))
     if values.size < 2:
         return typical, None
-    reach = _t_quantile(level, values.size - 1) * float(logs.std(ddof=1)) / math.sqrt(values.size)
+    reach = t_quantile(level, values.size - 1) * float(logs.std(ddof=1)) / math.sqrt(values.size)
     factor = math.exp(min(reach, 600.0))  # 1e260 says "unknown" well enough, and stays finite
     return typical, (typical / factor, typical * factor)
 
@@ -290,7 +304,7 @@ def _normal_quantile(level: float) -> float:
     return statistics.NormalDist().inv_cdf((1 + level) / 2)
 
 
-def _t_quantile(level: float, degrees: int) -> float:
+def t_quantile(level: float, degrees: int) -> float:
     """The t with a share `level` of Student's distribution within -t and t.
 
     Source: Abramowitz and Stegun 26.7.3 and 26.7.4, in theta = atan(t / sqrt(degrees)), solved by bisection.
