@@ -39,8 +39,8 @@ def events(
     start-up files print before it is for people.
 
     Raises DeviceError where it dies (what `died` makes of its exit code and what it printed, else with the hint
-    `failed`), says what is no event, or is not done by the deadline; an `error` event without an image is raised as what
-    it means to the user.
+    `failed`), says what is no event, or is not done by the deadline; an `error` event without an image is raised as
+    what it means to the user.
     """
     readable, writable = os.pipe()
     command = [*command, "--events", str(writable)] if own_pipe else list(command)

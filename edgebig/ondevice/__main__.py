@@ -9,15 +9,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import select
 import sys
 import threading
+from collections.abc import Iterator
 from typing import Any, Callable, TextIO
 
 
 def main() -> int:
     """Exit code 0 after a last `result` event, 1 after an `error` event."""
     parser = argparse.ArgumentParser(prog="edgebig-ondevice", description="edgebig's part on the device")
-    parser.add_argument("action", choices=["facts", "run", "child", "predict"])
+    parser.add_argument("action", choices=["facts", "hold", "run", "child", "predict"])
     parser.add_argument(
         "--store", default=".", help="the folder of the files that were sent, each named by its sha256"
     )
@@ -25,6 +27,12 @@ def main() -> int:
         "--attached",
         action="store_true",
         help="the task is the first line of stdin, and all ends when stdin does: the host is gone then",
+    )
+    parser.add_argument(
+        "--heartbeat",
+        type=float,
+        metavar="S",
+        help="with --attached: all ends where stdin brought nothing for so long: the link is gone then",
     )
     parser.add_argument("--events", type=int, metavar="FD", help="write the events there, not to stdout")
     parser.add_argument(
@@ -44,14 +52,16 @@ def main() -> int:
             return 0
         task = runner.read_job(sys.stdin.readline() if arguments.attached else sys.stdin.read())
         if arguments.attached:
-            threading.Thread(target=_end_with_stdin, daemon=True).start()
-        if arguments.action == "run":
+            threading.Thread(target=_end_with_stdin, args=(arguments.heartbeat,), daemon=True).start()
+        if arguments.action == "hold":
+            from . import store
+
+            steps = store.hold_for_host(arguments.store, task["holder"])
+        elif arguments.action == "run":
             python = json.loads(arguments.python) if arguments.python else [sys.executable]
             steps = runner.run(task, arguments.store, [*python, os.path.abspath(sys.argv[0])])
         elif arguments.action == "child":
-            from . import child
-
-            steps = child.run(task, arguments.store)
+            steps = _child_steps(task, arguments.store)
         else:
             from . import predict
 
@@ -67,6 +77,22 @@ def main() -> int:
     return 0
 
 
+def _child_steps(task: dict[str, Any], store: str) -> Iterator[dict[str, Any]]:
+    from .faults import Fault
+
+    try:
+        from . import child
+    except ImportError as error:
+        # A package that does not load tells a page; its first line says which.
+        first = (str(error).splitlines() or ["?"])[0]
+        raise Fault(
+            "no-package",
+            f"{sys.executable} (Python {sys.version.split()[0]}) cannot load what it needs: {first}",
+            "'edgebig devices setup' gives a board an environment; or install numpy for this Python",
+        ) from error
+    return child.run(task, store)
+
+
 def take_stdout() -> TextIO:
     """The real stdout for events alone; from here on whatever else is printed goes to stderr."""
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -79,9 +105,9 @@ def emit(events: TextIO, event: dict[str, Any]) -> None:
     events.flush()
 
 
-def _end_with_stdin() -> None:
+def _end_with_stdin(heartbeat_s: float | None) -> None:
     # Not by sys.stdin, whose lock a waiting thread would still hold when the interpreter ends.
-    while os.read(0, 4096):
+    while select.select([0], [], [], heartbeat_s)[0] and os.read(0, 4096):
         pass
     os._exit(130)
 
