@@ -29,6 +29,18 @@ class Device(Spec):
         "xnnpack", description="reference: slow, exact kernels; a path: the library of an external delegate"
     )
     threads: int = Field(1, ge=1, le=256)
+    gpu_precision: Literal["float32", "float16"] = Field(
+        "float32", description="what a GPU computes in; float16 is faster on most and less exact"
+    )
+    delegate_options: dict[str, str] = Field(
+        default_factory=dict, description="for an external delegate's library, as its manual names them"
+    )
+    tolerance: float | None = Field(
+        None,
+        gt=0,
+        description="how far outputs may be from the reference kernels', root mean square, in steps of a quantized "
+        "output; empty: what edgebig declares for the delegate",
+    )
     emulated: bool = Field(
         False, description="an emulator plays this board: its times say nothing of a real one"
     )
@@ -84,12 +96,12 @@ class McuDevice(Device):
 
     kind: Literal["mcu"] = "mcu"
     runtime: Literal["tflite-micro"] = "tflite-micro"
-    delegate: Literal["none"] = "none"
+    delegate: Literal[
+        "none",
+        "ethos-u55-32", "ethos-u55-64", "ethos-u55-128", "ethos-u55-256", "ethos-u65-256", "ethos-u65-512",
+    ] = Field("none", description="an Ethos-U beside it, which Vela compiles for")  # fmt: skip
     flash_kb: int | None = Field(None, ge=1, description="what a model may take there, KiB")
     arena_kb: int | None = Field(None, ge=1, description="the RAM that a model may take there, KiB")
-    accelerator: str = Field(
-        "", description="an Ethos-U that vela compiles for, as ethos-u55-128; empty: none"
-    )
 
 
 class FakeDevice(Device):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgebig.device import Device, FakeDevice, LocalDevice
+from edgebig.device import Device, FakeDevice, LocalDevice, McuDevice
 from edgebig.drivers.protocol import Driver
 from edgebig.errors import EdgebigError
 
@@ -13,6 +13,10 @@ def connect(device: Device) -> Driver:
             from edgebig.drivers.local import LocalDriver
 
             return LocalDriver(device)
+        case McuDevice():
+            from edgebig.drivers.mcu import McuDriver
+
+            return McuDriver(device)
         case FakeDevice():
             from edgebig.drivers.fake import FakeDriver
 
