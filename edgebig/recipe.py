@@ -576,13 +576,13 @@ def _fault(kind: type[BaseModel], fault: Any, file: str) -> str:
         case "string_pattern_mismatch" if key == "name":
             return f"{file}: the name of the file may hold only a-z, A-Z, 0-9, '.', '_' and '-', 100 at most"
         case _:
-            return f"{where}: {key} = {_toml_text(fault['input'])[:_SHOWN_CHARACTERS]}: {_said(fault)}"
+            return f"{where}: {key} = {toml_text(fault['input'])[:_SHOWN_CHARACTERS]}: {_said(fault)}"
 
 
 def _fault_of_name(model: dict[str, Any], where: str) -> str:
     if "name" not in model:
         return f"{where}: 'name' is missing"
-    return f"{where}: name = {_toml_text(model['name'])[:_SHOWN_CHARACTERS]}: must be a valid string"
+    return f"{where}: name = {toml_text(model['name'])[:_SHOWN_CHARACTERS]}: must be a valid string"
 
 
 def _guess(name: str, known: Sequence[str]) -> str:
@@ -719,19 +719,21 @@ def _write_table(table: dict[str, Any], path: list[str], lines: list[str]) -> No
     plain = {key: value for key, value in table.items() if not isinstance(value, dict)}
     if path and (plain or not table):
         lines += ["", f"[{'.'.join(path)}]"]
-    lines += [f"{key} = {_toml_text(value)}" for key, value in plain.items()]
+    lines += [f"{key} = {toml_text(value)}" for key, value in plain.items()]
     for key, value in table.items():
         if isinstance(value, dict):
             _write_table(value, [*path, key], lines)
 
 
-def _toml_text(value: Any) -> str:
+def toml_text(value: Any) -> str:
     if isinstance(value, bool | str):
         return json.dumps(value, ensure_ascii=False).replace(
             "\x7f", "\\u007f"
         )  # else TOML writes both as JSON does
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(_toml_text(item) for item in value) + "]"
+        return "[" + ", ".join(toml_text(item) for item in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{toml_text(key)} = {toml_text(item)}" for key, item in value.items()) + "}"
     return repr(value)
 
 

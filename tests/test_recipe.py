@@ -111,11 +111,11 @@ def test_every_fault_at_once(tmp_path: Path) -> None:
         ),
         (
             {"model": {"name": "python:own.py:f", "options": {"two words": 1}}},
-            "r.toml [model]: options = {'two words': 1}: 'two words' is no name of an argument",
+            "r.toml [model]: options = {"two words" = 1}: 'two words' is no name of an argument",
         ),
         (
             {"model": {"name": "python:own.py:f", "options": {"a": [1]}}},
-            "r.toml [model]: options = {'a': [1]}: 'a' must be a text, a number, true or false",
+            "r.toml [model]: options = {"a" = [1]}: 'a' must be a text, a number, true or false",
         ),
         ({"data": {"source": "mnist", "size": [28]}}, "r.toml [data]: size = [28]: must have more items"),
         (

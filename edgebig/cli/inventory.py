@@ -1,10 +1,9 @@
-"""edgebig recipes, devices, runs"""
+"""edgebig recipes, runs"""
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -16,7 +15,6 @@ runs_app = typer.Typer(help="The runs in ./runs.", rich_markup_mode=None)
 
 def add_to(app: typer.Typer) -> None:
     app.command()(recipes)
-    app.command()(devices)
     app.add_typer(runs_app, name="runs")
 
 
@@ -33,29 +31,6 @@ def recipes(json: options.Json = False) -> None:
     else:
         for row in rows:
             options.echo(f"{row['recipe']:20} {row['header'][0] if row['header'] else ''}")
-
-
-def devices(json: options.Json = False) -> None:
-    """List the devices that can be named."""
-    from edgebig import lookup
-
-    rows = [_device_row(name, path) for name, path in lookup.available("devices").items()]
-    if json:
-        options.print_json(rows)
-    else:
-        for row in rows:
-            options.echo(f"{row['name']:20} {row.get('kind', '?'):8} {row['problem'] or row['about']}")
-
-
-def _device_row(name: str, path: Path) -> dict[str, Any]:
-    """One that cannot be read says why, and does not hide the others."""
-    from edgebig import device
-
-    try:
-        facts, problem = device.load(str(path)).model_dump(), ""
-    except EdgebigError as error:
-        facts, problem = {}, error.problem
-    return {"name": name, "file": str(path), "problem": problem, **facts}
 
 
 @runs_app.callback(invoke_without_command=True)

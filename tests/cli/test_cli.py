@@ -27,7 +27,7 @@ RECIPES = (
 )  # fmt: skip
 COMMANDS = [
     "train", "adopt", "compress", "convert", "export", "eval", "check", "inspect", "bench", "predict", "recipes",
-    "devices", "init", "doctor", "runs", "data", "environment",
+    "init", "doctor", "runs", "devices", "data", "environment",
 ]  # fmt: skip
 EPOCH = "digits.toml [train]: unknown key 'epoch' (did you mean 'epochs'?)"
 SEED = "digits.toml [train]: seed = 9999999999: must be less than 2147483648"
@@ -200,7 +200,7 @@ def test_every_command_has_json() -> None:
     commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
     assert list(commands) == COMMANDS
     every = {name: command for name, command in commands.items() if name != "data"}
-    for group in ("runs", "data"):
+    for group in ("runs", "devices", "data"):
         every |= {f"{group} {name}": sub for name, sub in commands[group].commands.items()}
     without = [
         name for name, command in every.items() if "--json" not in str([p.opts for p in command.params])
