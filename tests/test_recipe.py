@@ -111,11 +111,11 @@ def test_every_fault_at_once(tmp_path: Path) -> None:
         ),
         (
             {"model": {"name": "python:own.py:f", "options": {"two words": 1}}},
-            "r.toml [model]: options = {"two words" = 1}: 'two words' is no name of an argument",
+            "r.toml [model]: options = {\"two words\" = 1}: 'two words' is no name of an argument",
         ),
         (
             {"model": {"name": "python:own.py:f", "options": {"a": [1]}}},
-            "r.toml [model]: options = {"a" = [1]}: 'a' must be a text, a number, true or false",
+            "r.toml [model]: options = {\"a\" = [1]}: 'a' must be a text, a number, true or false",
         ),
         ({"data": {"source": "mnist", "size": [28]}}, "r.toml [data]: size = [28]: must have more items"),
         (
@@ -542,10 +542,14 @@ def test_a_device_knows_its_keys(tmp_path: Path) -> None:
     path.write_text('kind = "loacl"\nthread = 2\nthreads = true\n')
     with pytest.raises(EdgebigError) as caught:
         device.load(str(path))
+    assert caught.value.problem == "board.toml: no kind 'loacl'"
+    path.write_text('kind = "local"\nthread = 2\nthreads = true\n')
+    with pytest.raises(EdgebigError) as caught:
+        device.load(str(path))
     assert (
         caught.value.problem.splitlines()[-1] == "board.toml: unknown key 'thread' (did you mean 'threads'?)"
     )
-    assert len(caught.value.problem.splitlines()) == 3
+    assert len(caught.value.problem.splitlines()) == 2
     path.write_text('kind = "local"\nname = "mine"\n')
     with pytest.raises(EdgebigError, match="unknown key 'name'"):
         device.load(str(path))
