@@ -43,7 +43,7 @@ class LocalDriver:
 
 def python_of(device: LocalDevice) -> list[str]:
     """The words that start its Python: of an emulated board, an emulator and its options before it."""
-    return shlex.split(device.python) or [sys.executable]
+    return [os.path.expanduser(word) for word in shlex.split(device.python)] or [sys.executable]
 
 
 class LocalSession:
