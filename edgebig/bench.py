@@ -232,6 +232,8 @@ def send(session: Session, subject: Subject, target: Device, settings: Settings)
         runtime=target.runtime,
         delegate=target.delegate,
         threads=target.threads,
+        gpu_precision=target.gpu_precision,
+        delegate_options=target.delegate_options,
         processes=settings.processes,
         rounds=settings.rounds,
         samples=settings.samples,

@@ -34,6 +34,8 @@ def predict(model: Artifact, images: Sequence[Path], target: Device) -> Iterator
         "runtime": target.runtime,
         "delegate": target.delegate,
         "threads": target.threads,
+        "gpu_precision": target.gpu_precision,
+        "delegate_options": target.delegate_options,
         "preprocessing": card.preprocessing.model_dump(),
         "classes": card.classes,
         "images": [str(image) for image in images],

@@ -222,7 +222,8 @@ def test_a_model_without_a_card_cannot_read_pictures(model: Path, tmp_path: Path
 
 
 def test_a_card_of_another_number_of_classes_is_refused(model: Path) -> None:
-    task = {"model": str(model), "runtime": "ai-edge-litert", "delegate": "xnnpack", "threads": 1}
+    task = {"model": str(model), "runtime": "ai-edge-litert", "delegate": "xnnpack", "threads": 1,
+            "gpu_precision": "float32", "delegate_options": {}}  # fmt: skip
     with pytest.raises(Fault, match="10 outputs, and its card names 2 classes") as caught:
         next(ondevice_predict.predict({**task, "classes": ["0", "1"], "images": []}))
     assert caught.value.code == "bad-model"

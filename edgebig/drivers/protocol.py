@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn, Protocol
 
+from pydantic import Field
+
 from edgebig.errors import DeviceError, EdgebigError
 from edgebig.recipe import Spec
 
@@ -44,6 +46,8 @@ class Job(Spec):
     runtime: str
     delegate: str
     threads: int
+    gpu_precision: Literal["float32", "float16"] = "float32"
+    delegate_options: dict[str, str] = Field(default_factory=dict)
     processes: int
     rounds: int
     samples: int

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from . import conditions, infer, measure
+from . import conditions, infer, loading, measure
 from .faults import Fault
 
 _CHUNK = 500
@@ -35,6 +35,7 @@ def run(task: dict[str, Any], store: str) -> Iterator[dict[str, Any]]:
             "input": loaded.input._asdict(),
             "output": loaded.output._asdict(),
             "delegated": loaded.delegated()._asdict(),
+            "adapter": loaded.adapter,
         }
     if task["task"] == "predict":
         for model, loaded in models:
@@ -49,10 +50,10 @@ def run(task: dict[str, Any], store: str) -> Iterator[dict[str, Any]]:
         )
 
 
-def _load(task: dict[str, Any], store: str, model: dict[str, Any]) -> infer.Model:
+def _load(task: dict[str, Any], store: str, model: dict[str, Any]) -> infer.Loaded:
     path = os.path.join(store, model["sha256"])
     try:
-        return infer.Model(path, task["runtime"], task["delegate"], task["threads"])
+        return loading.load(path, task)
     except Fault as fault:
         raise Fault(fault.code, fault.problem.replace(path, model["name"]), fault.hint) from fault
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 import numpy as np
 
@@ -30,13 +30,17 @@ class Tensor(NamedTuple):
 
 
 class Delegated(NamedTuple):
-    """How much of the graph a delegate took: `nodes` of `of`, in `partitions`; `left` are the operators it left."""
+    """How much of the graph a delegate took: `nodes` of `of`, in `partitions`; `left` are the operators it left.
+
+    `reasons`: operator, why, where the delegate says it.
+    """
 
     delegate: str
     nodes: int
     of: int
     partitions: int
     left: list[str]
+    reasons: tuple[tuple[str, str], ...] = ()
 
 
 def load_runtime(name: str) -> Any:
@@ -60,23 +64,64 @@ def load_runtime(name: str) -> Any:
     return interpreter
 
 
-class Model:
-    """One .tflite, loaded and allocated, with a static batch of 1.
+class Loaded:
+    """One .tflite, loaded and allocated, with a static batch of 1; what holds whichever runtime stands behind it.
+
+    `init_ns`: what loading it took. `adapter`: of a GPU, what it is. `invoke` runs it to the end; an attribute, since a
+    method around the runtime's own would be timed with it.
+    """
+
+    input: Tensor
+    output: Tensor
+    delegate: str
+    init_ns: int
+    invoke: Callable[[], Any]
+    adapter: dict[str, str] | None = None
+
+    def set_input(self, values: Any) -> None:
+        """`values`: (H, W, C) or (1, H, W, C) of the input's dtype."""
+        raise NotImplementedError
+
+    def get_output(self) -> Any:
+        """(classes,) of the output's dtype, a copy."""
+        raise NotImplementedError
+
+    def delegated(self) -> Delegated:
+        """What the delegate really took, and not what was asked for."""
+        raise NotImplementedError
+
+    def warm_up(self) -> None:
+        """One invoke on noise. Raises Fault where the model does not run."""
+        with invoke_faults():
+            self.set_input(noise(self.input))
+            self.invoke()
+
+    def scores(self, raw: Any) -> Any:
+        """float32, real values of raw outputs of any shape."""
+        return dequantize(raw, self.output)
+
+
+class Model(Loaded):
+    """One .tflite in an Interpreter, on the CPU or behind a `library` that was loaded as a delegate.
 
     Raises Fault where the file is not a model that this runtime runs, or not one picture in and one row of scores out.
     """
 
-    def __init__(self, path: str, runtime: str, delegate: str, threads: int) -> None:
-        if delegate not in DELEGATES:
+    def __init__(self, path: str, runtime: str, delegate: str, threads: int, library: Any = None) -> None:
+        if library is None and delegate not in DELEGATES:
             raise Fault(
                 "unknown-delegate", f"no delegate '{delegate}'", "use one of: " + ", ".join(DELEGATES)
             )
         module = load_runtime(runtime)
-        resolver = getattr(module.OpResolverType, _RESOLVERS[delegate])
+        # Behind a library XNNPACK would take part of what that leaves, and pass for it in the execution plan.
+        resolver = getattr(module.OpResolverType, _RESOLVERS.get(delegate, _RESOLVERS["none"]))
         started_ns = time.perf_counter_ns()
         try:
             self._interpreter = module.Interpreter(
-                model_path=path, num_threads=threads, experimental_op_resolver_type=resolver
+                model_path=path,
+                num_threads=threads,
+                experimental_op_resolver_type=resolver,
+                experimental_delegates=[] if library is None else [library],
             )
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
@@ -114,31 +159,24 @@ class Model:
         )
 
     def set_input(self, values: Any) -> None:
-        """`values`: (H, W, C) or (1, H, W, C) of the input's dtype."""
         self._interpreter.set_tensor(self._input_index, values.reshape(self.input.shape))
 
     def get_output(self) -> Any:
-        """(classes,) of the output's dtype, a copy."""
         return self._interpreter.get_tensor(self._output_index).reshape(-1)
 
-    def warm_up(self) -> None:
-        """One invoke on noise. Raises Fault where the model does not run."""
-        with invoke_faults():
-            self.set_input(noise(self.input))
-            self.invoke()
-
-    def scores(self, raw: Any) -> Any:
-        """float32, real values of raw outputs of any shape."""
-        return dequantize(raw, self.output)
+    def operators(self) -> list[dict[str, Any]]:
+        """The execution plan and what delegates took out of it: [{index, op_name, inputs, outputs}]."""
+        found: list[dict[str, Any]] = self._interpreter._get_ops_details()
+        return found
 
     def delegated(self) -> Delegated:
-        """What the delegate really took, read from the execution plan and not from what was asked for."""
-        operators = self._interpreter._get_ops_details()
+        operators = self.operators()
         nodes = [op for op in operators if op["op_name"] != "DELEGATE"]
         partitions = [op for op in operators if op["op_name"] == "DELEGATE"]
         taken = {index for partition in partitions for index in _inside(partition, nodes)}
         left = sorted({op["op_name"] for op in nodes if op["index"] not in taken})
-        return Delegated("xnnpack" if partitions else "none", len(taken), len(nodes), len(partitions), left)
+        by = self.delegate if self.delegate not in DELEGATES else "xnnpack"
+        return Delegated(by if partitions else "none", len(taken), len(nodes), len(partitions), left)
 
 
 def _inside(partition: dict[str, Any], nodes: list[dict[str, Any]]) -> list[int]:
@@ -199,7 +237,7 @@ def dequantize(raw: Any, tensor: Tensor) -> Any:
     return (raw.astype(np.float32) - np.float32(tensor.zero_point)) * np.float32(tensor.scale)
 
 
-def classify(model: Model, images_u8: Any, preprocessing: dict[str, Any]) -> Any:
+def classify(model: Loaded, images_u8: Any, preprocessing: dict[str, Any]) -> Any:
     """Raw outputs (N, classes) in the output's dtype for uint8 (N, H, W, C) pictures, one at a time.
 
     Raises Fault where the pictures do not fit the input.
@@ -232,7 +270,7 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def check_fit(model: Model, images_u8: Any) -> None:
+def check_fit(model: Loaded, images_u8: Any) -> None:
     if images_u8.shape[1:] != model.input.shape[1:] or model.input.shape[0] != 1:
         raise Fault(
             "shape",

@@ -22,7 +22,7 @@ class Subject:
     """A model under measurement, with its pictures prepared for the whole frame."""
 
     def __init__(
-        self, sha256: str, model: infer.Model, preprocessing: dict[str, Any] | None, images_u8: Any
+        self, sha256: str, model: infer.Loaded, preprocessing: dict[str, Any] | None, images_u8: Any
     ) -> None:
         self.sha256 = sha256
         self.model = model

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from . import infer, picture, preprocess, whole
+from . import infer, loading, picture, preprocess, whole
 from .faults import Fault
 
 DIGIT_SHAPE = (28, 28, 1)
@@ -17,10 +17,10 @@ TOP = 5
 def predict(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """A `prediction` or an `error` (with its image) for each of task["images"], in order.
 
-    task: {model: path, runtime, delegate, threads, preprocessing, classes, images: [path, ...]}. What is looked at,
-    digits or the whole picture, stands in its preprocessing as `framing`.
+    task: {model: path, runtime, delegate, threads, gpu_precision, delegate_options, preprocessing, classes, images:
+    [path, ...]}. What is looked at, digits or the whole picture, stands in its preprocessing as `framing`.
     """
-    model = infer.Model(task["model"], task["runtime"], task["delegate"], task["threads"])
+    model = loading.load(task["model"], task)
     classes, outputs = len(task["classes"]), model.output.shape[-1]
     if classes != outputs:
         raise Fault(
@@ -41,7 +41,7 @@ def predict(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield {**fault.event(), "image": image}
 
 
-def _check_input(model: infer.Model, name: str, finds_digits: bool) -> None:
+def _check_input(model: infer.Loaded, name: str, finds_digits: bool) -> None:
     batch, shape = model.input.shape[0], model.input.shape[1:]
     if batch == 1 and finds_digits and shape != DIGIT_SHAPE:
         raise Fault(
@@ -58,7 +58,7 @@ def _check_input(model: infer.Model, name: str, finds_digits: bool) -> None:
         )
 
 
-def read(model: infer.Model, task: dict[str, Any], grey_u8: Any) -> dict[str, Any]:
+def read(model: infer.Loaded, task: dict[str, Any], grey_u8: Any) -> dict[str, Any]:
     """The digits of one grey picture: each with its box and its line, from 0; one label, as sure as the least sure."""
     found = preprocess.find_digits(grey_u8)
     digits = []
@@ -74,7 +74,7 @@ def read(model: infer.Model, task: dict[str, Any], grey_u8: Any) -> dict[str, An
     }
 
 
-def read_whole(model: infer.Model, task: dict[str, Any], image: str) -> dict[str, Any]:
+def read_whole(model: infer.Loaded, task: dict[str, Any], image: str) -> dict[str, Any]:
     """The class of one picture file, and the likeliest ones, `top`. No digits were sought: `digits` is empty."""
     _, height, width, channels = model.input.shape
     image_u8 = whole.to_input(image, (height, width, channels), task["preprocessing"]["fit"])

@@ -41,7 +41,8 @@ def job(**changes: Any) -> dict[str, Any]:
     model = {"sha256": files.sha256_file(MODEL), "name": "digits-int8", "preprocessing": DIGITS}
     return {
         "schema": 1, "models": [model], "inputs": "inputs", "examples": 30, "runtime": "ai-edge-litert",
-        "delegate": "xnnpack", "threads": 1, "processes": 1, "rounds": 2, "samples": 3, "warmup_s": 0.05,
+        "delegate": "xnnpack", "threads": 1, "gpu_precision": "float32", "delegate_options": {},
+        "processes": 1, "rounds": 2, "samples": 3, "warmup_s": 0.05,
         "resume_from": 0, "want": ["latency", "predictions", "outputs"], **changes,
     }  # fmt: skip
 
