@@ -14,15 +14,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgebig import artifact, drivers, stats
+from edgebig import artifact, drivers, energy, soak, stats, throttling
 from edgebig.artifact import Artifact
 from edgebig.check import tflite
 from edgebig.data import source as sources
 from edgebig.data.examples import Examples, per_class
 from edgebig.device import Device, LocalDevice
-from edgebig.drivers.protocol import Event, Job, JobModel, Session
+from edgebig.drivers.protocol import Event, Job, JobModel, Session, Wanted
 from edgebig.errors import DeviceError, EdgebigError
 from edgebig.measurement import Comparison, Delegate, Latency, Measurement, ModelResult, Open, Told, Verdict
+from edgebig.micro.fit import Fit
+from edgebig.ondevice.cooling import BUDGET_S
 from edgebig.progress import Advance, track
 from edgebig.recipe import Data
 
@@ -41,6 +43,16 @@ class Settings:
     warmup_s: float = 2.0
     deadline_s: float = 900.0
     latency: bool = True
+    energy: bool = True
+    cores: str = ""
+    priority: int | None = None
+    cool_down_c: float | None = None
+    soak_s: float = 0.0
+
+    @property
+    def whole_deadline_s(self) -> float:
+        """With what was asked for on top of the measuring itself."""
+        return self.deadline_s + self.soak_s + (BUDGET_S if self.cool_down_c is not None else 0.0)
 
 
 @dataclass(frozen=True)
@@ -71,15 +83,21 @@ def bench(
     Raises EdgebigError where the models do not go together, or would be tested on what they were trained on; what the
     driver raises.
     """
-    with prepared(artifacts, settings, folder, source) as subject:
+    drivers.connect(target)  # What it lacks is told before anything is computed.
+    with prepared(artifacts, settings, folder, source, parity_examples(target)) as subject:
         return measure(subject, target, settings)
 
 
 @contextlib.contextmanager
 def prepared(
-    artifacts: Sequence[Artifact], settings: Settings, folder: Path | None, source: str | None = None
+    artifacts: Sequence[Artifact],
+    settings: Settings,
+    folder: Path | None,
+    source: str | None = None,
+    compared: int | None = PARITY_EXAMPLES,
 ) -> Iterator[Subject]:
-    """What is the same for every device: the pictures in one file, and what the reference kernels make of them.
+    """What is the same for every device: the pictures in one file, and what the reference kernels make of the first
+    `compared` of them, None is all.
 
     Raises as `bench` does.
     """
@@ -92,7 +110,13 @@ def prepared(
         inputs = Path(scratch) / "inputs.npy"
         examples.write_npy(inputs)
         subject = Subject(tuple(artifacts), inputs, examples.labels, data)
-        yield replace(subject, reference=_reference_outputs(subject, settings))
+        yield replace(subject, reference=_reference_outputs(subject, settings, compared))
+
+
+def parity_examples(target: Device) -> int | None:
+    """How many examples' outputs are held against the reference kernels; None is all."""
+    # Whether it is right is what a simulated microcontroller is asked, and nothing waits for the answer.
+    return None if target.kind == "mcu" else PARITY_EXAMPLES
 
 
 def measure(subject: Subject, target: Device, settings: Settings) -> Measurement:
@@ -102,7 +126,7 @@ def measure(subject: Subject, target: Device, settings: Settings) -> Measurement
         job = send(session, subject, target, settings)
         collected = Collected()
         with track(f"bench on {target.name}", steps(job)) as advance:
-            collect(session.run(job, settings.deadline_s), job, collected, advance)
+            collect(session.run(job, settings.whole_deadline_s), job, collected, advance)
         return measurement(session, collected, subject, target, settings)
 
 
@@ -156,12 +180,16 @@ class Collected:
     loaded: dict[str, Event] = field(default_factory=dict)
     labels: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     raw: dict[str, list[npt.NDArray[Any]]] = field(default_factory=lambda: defaultdict(list))
-    memory_kb: dict[str, int | None] = field(default_factory=dict)
+    memory: dict[str, Event] = field(default_factory=dict)
     warmups: dict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
     samples: dict[str, dict[int, list[Event]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(list))
     )
     summaries: dict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
+    fits: dict[str, Fit] = field(default_factory=dict)
+    energy_source: Event | None = None
+    energy: dict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
+    soak: dict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, event: Event) -> None:
         match event["event"]:
@@ -175,13 +203,21 @@ class Collected:
                     values = np.frombuffer(base64.b64decode(event["raw"]), event["dtype"])
                     self.raw[event["model"]].append(values.reshape(len(event["labels"]), -1))
             case "memory":
-                self.memory_kb[event["model"]] = event["peak_kb"]
+                self.memory[event["model"]] = event
             case "warmup":
                 self.warmups[event["model"]].append(event)
             case "sample":
                 self.samples[event["model"]][event["process"]].append(event)
             case "summary":
                 self.summaries[event["model"]].append(event)
+            case "energy_source":
+                self.energy_source = event
+            case "energy":
+                self.energy[event["model"]].append(event)
+            case "soak":
+                self.soak[event["model"]].append(event)
+            case "fit":
+                self.fits[event["model"]] = Fit.model_validate(event["fit"])
 
     def outputs(self, sha256: str) -> npt.NDArray[Any] | None:
         return np.concatenate(self.raw[sha256]) if self.raw[sha256] else None
@@ -190,7 +226,7 @@ class Collected:
 def steps(job: Job) -> int:
     """How far `collect` will advance over the job."""
     pictures = job.examples * sum(model.preprocessing is not None for model in job.models)
-    turns = job.processes * job.rounds * len(job.models)
+    turns = (job.processes * job.rounds + int(job.soak_s)) * len(job.models)
     return pictures * ("predictions" in job.want) + turns * ("latency" in job.want)
 
 
@@ -204,6 +240,10 @@ def collect(events: Iterator[Event], job: Job, collected: Collected, advance: Ad
         elif event["event"] in ("sample", "summary"):
             turn = job.rounds if event["event"] == "summary" else 1
             advance(turn, f"process {event['process'] + 1} of {job.processes}")
+        elif event["event"] == "soak":
+            advance(1, f"soak, {event['at_s']:.0f} of {job.soak_s:.0f} s")
+        elif event["event"] == "cooling":
+            advance(0, f"cools: {event['zone']} {event['hottest_c']:.1f} C, {event['wanted_c']:g} wanted")
         finished = finished or event["event"] == "result"
     if not finished:
         raise DeviceError("the runner ended before its result", "run it again")
@@ -238,15 +278,26 @@ def send(session: Session, subject: Subject, target: Device, settings: Settings)
         rounds=settings.rounds,
         samples=settings.samples,
         warmup_s=settings.warmup_s,
-        want=("predictions", "outputs", "latency") if settings.latency else ("predictions", "outputs"),
+        cores=settings.cores,
+        priority=settings.priority,
+        cool_down_c=settings.cool_down_c,
+        soak_s=settings.soak_s,
+        want=_wanted(settings),
     )
 
 
-def _reference_outputs(subject: Subject, settings: Settings) -> dict[str, npt.NDArray[Any]]:
+def _wanted(settings: Settings) -> tuple[Wanted, ...]:
+    timed: tuple[Wanted, ...] = ("latency", "energy") if settings.energy else ("latency",)
+    return ("predictions", "outputs", *(timed if settings.latency else ()))
+
+
+def _reference_outputs(
+    subject: Subject, settings: Settings, compared: int | None
+) -> dict[str, npt.NDArray[Any]]:
     """Raw outputs of the first examples by the reference kernels on this host, by the model's sha256."""
     # Not by its name: a file of the user's could put anything in the place of what all is held against.
     host = LocalDevice(name="reference", delegate="reference")
-    few = replace(subject, labels=subject.labels[:PARITY_EXAMPLES])
+    few = replace(subject, labels=subject.labels[:compared])
     quick = Settings(latency=False, deadline_s=settings.deadline_s)
     collected = Collected()
     with next(iter(drivers.connect(host).sessions())) as session:
@@ -291,15 +342,20 @@ def _result(
     labels = collected.labels.get(item.sha256)
     outputs = collected.outputs(item.sha256)
     step = item.card.output_step if item.card else None
-    parity = (
-        tflite.parity(outputs, reference, step) if outputs is not None and reference is not None else None
-    )
-    taken = collected.loaded[item.sha256]["delegated"]
+    loaded, memory = collected.loaded[item.sha256], collected.memory.get(item.sha256, {})
+    parity = None
+    if outputs is not None and reference is not None:
+        parity = tflite.parity(outputs, reference, step, loaded.get("largest_allowed"))
+    taken = loaded["delegated"]
     delegate = Delegate(
         asked=target.delegate, actual=taken["delegate"], nodes=taken["nodes"], of=taken["of"],
         partitions=taken["partitions"], left=tuple(taken["left"]),
     )  # fmt: skip
     verdict, cause = _verdict(parity, delegate)
+    verdict, cause = _slowed(verdict, cause, collected.conditions)
+    fit = collected.fits.get(item.sha256)
+    if fit and verdict != "WRONG" and (shortage := fit.shortage()):
+        verdict, cause = "TOO BIG", shortage
     return ModelResult(
         name=str(item.path),
         sha256=item.sha256,
@@ -307,12 +363,16 @@ def _result(
         deflated_bytes=item.card.deflated_bytes if item.card else None,
         io=item.card.input.dtype if item.card else None,
         latency=_latency(collected, item.sha256),
-        peak_memory_kb=collected.memory_kb.get(item.sha256),
-        energy="not measured",
+        peak_memory_kb=memory.get("peak_kb"),
+        memory_baseline_kb=memory.get("baseline_kb"),
+        model_mapped=memory.get("mapped"),
+        energy=energy.measured(collected.energy_source, collected.energy[item.sha256]),
+        soak=soak.measured(collected.soak[item.sha256], throttling.moments(collected.conditions)),
         delegate=delegate,
         predictions=tuple(labels) if labels else None,
         accuracy=_accuracy(labels, truth) if labels and truth is not None else None,
         parity=parity,
+        fit=fit,
         verdict=verdict,
         cause=cause,
     )
@@ -324,7 +384,7 @@ def _latency(collected: Collected, sha256: str) -> Latency:
     warmups = sorted(collected.warmups[sha256], key=lambda event: int(event["process"]))
     processes = [collected.samples[sha256][index] for index in sorted(collected.samples[sha256])]
     if not processes:
-        return Latency(kind="none")
+        return _estimated(collected.fits.get(sha256))
     frames = tuple(
         tuple(tuple(frame) for event in events for frame in event["frame_ns"]) for events in processes
     )
@@ -339,6 +399,14 @@ def _latency(collected: Collected, sha256: str) -> Latency:
         ),
         frames=frames if all(frames) else (),
     )
+
+
+def _estimated(fit: Fit | None) -> Latency:
+    time_ns = fit.npu.time_ns if fit and fit.npu else None
+    if time_ns is None:
+        return Latency(kind="none")
+    summary = stats.LatencySummary(0, 0, time_ns, time_ns, None, None, None, None)
+    return Latency(kind="estimate", summary={"invoke": summary})
 
 
 def _told(summaries: Sequence[Event]) -> Latency:
@@ -365,6 +433,11 @@ def _accuracy(labels: Sequence[int], truth: npt.NDArray[np.int64]) -> stats.Accu
 def _verdict(parity: tflite.Parity | None, delegate: Delegate) -> tuple[Verdict, str]:
     if parity is None:
         return "UNCHECKED", "its outputs were not held against the reference kernels"
+    if parity.largest_tolerance is not None and parity.largest_difference > parity.largest_tolerance:
+        return "WRONG", (
+            f"outputs differ from the reference kernels by up to {parity.largest_difference:.2g} {parity.unit}, "
+            f"{parity.largest_tolerance:g} are allowed, {parity.labels_differ} of {parity.n} labels differ"
+        )
     if not parity.holds:
         return "WRONG", (
             f"outputs differ from the reference kernels by {parity.rms_difference:.2g} {parity.unit} "
@@ -378,6 +451,14 @@ def _verdict(parity: tflite.Parity | None, delegate: Delegate) -> tuple[Verdict,
             f"{delegate.asked} took {delegate.nodes} of {delegate.of} operators, not {left}{usual}",
         )
     return "OK", ""
+
+
+def _slowed(verdict: Verdict, cause: str, conditions: Sequence[Event]) -> tuple[Verdict, str]:
+    """Of a device that was slowed down no time can be believed, however right the answers are."""
+    why = throttling.cause(conditions)
+    if not why or verdict == "WRONG":
+        return verdict, cause
+    return "THROTTLED", "; ".join(part for part in (why, cause) if part)
 
 
 def _compare(a: ModelResult, b: ModelResult, truth: npt.NDArray[np.int64] | None) -> Comparison:

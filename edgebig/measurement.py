@@ -6,18 +6,21 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
-from edgebig import artifact, files, stats
+from edgebig import artifact, energy, files, stats
 from edgebig.check.tflite import Parity
 from edgebig.drivers.protocol import Provenance
+from edgebig.energy import Energy
+from edgebig.micro.fit import Fit
 from edgebig.recipe import Spec
+from edgebig.soak import Soak
 from edgebig.stats import Accuracy, LatencySummary
 
 MEASUREMENT_SCHEMA = 1
-Verdict = Literal["OK", "WRONG", "PARTIAL", "UNCHECKED"]
+Verdict = Literal["OK", "WRONG", "TOO BIG", "THROTTLED", "PARTIAL", "UNCHECKED"]
 FRAME_PARTS = ("pre", "inference", "post")
 
 
@@ -48,10 +51,10 @@ class Latency(Spec):
     where there are frames "frame" and its parts "pre", "inference", "post"; it is worked out where it is not given.
 
     Of a "summary" the samples stayed with the tool that took them, which `told` a few figures of each process;
-    `processes` then has one figure for each, its `statistic`.
+    `processes` then has one figure for each, its `statistic`. An "estimate" is a compiler's, and no process ran.
     """
 
-    kind: Literal["raw", "summary", "none"]
+    kind: Literal["raw", "summary", "estimate", "none"]
     batch: tuple[int, ...] = ()
     settled: tuple[bool, ...] = ()
     init: tuple[int, ...] = ()
@@ -86,7 +89,11 @@ class Delegate(Spec):
 
 
 class ModelResult(Spec):
-    """One model on the device."""
+    """One model on the device.
+
+    `peak_memory_kb`: of a fresh process that loads it and runs it once; `memory_baseline_kb` of that was there before
+    the model; `model_mapped`: its file is mapped, so that its pages are there once and can be dropped.
+    """
 
     name: str
     sha256: str
@@ -95,11 +102,15 @@ class ModelResult(Spec):
     io: str | None
     latency: Latency
     peak_memory_kb: int | None
-    energy: str
+    energy: Annotated[Energy, BeforeValidator(energy.of_text)]
     delegate: Delegate
     predictions: tuple[int, ...] | None
     accuracy: Accuracy | None
     parity: Parity | None
+    fit: Fit | None = None
+    memory_baseline_kb: int | None = None
+    model_mapped: bool | None = None
+    soak: Soak | None = None
     verdict: Verdict
     cause: str
 

@@ -34,6 +34,9 @@ ROOMS: dict[str, set[str]] = {
     "progress": set(),
     "keras": set(),
     "stats": set(),
+    "energy": {"stats"},
+    "soak": {"stats"},
+    "throttling": set(),
     "data": set(),  # the empty __init__: data.source must stay free of what data.pipeline needs
     "usercode": set(),
     "data.examples": set(),
@@ -121,13 +124,15 @@ ROOMS: dict[str, set[str]] = {
     "drivers.browser": {"device", "drivers", "phone"},
     "project": set(),
     "predict": {"artifact", "device", "drivers", "lookup"},
-    "measurement": {"artifact", "stats", "check.tflite", "drivers"},
+    "measurement": {"artifact", "stats", "energy", "soak", "check.tflite", "drivers", "micro"},
     "bench": {
-        "device", "drivers", "drivers.browser", "data.source", "data.examples", "artifact", "stats", "check.tflite",
-        "measurement",
+        "energy", "soak", "throttling", "device", "drivers", "drivers.browser", "data.source", "data.examples", "artifact", "stats", "check.tflite",
+        "measurement", "micro",
     },
+    "group": {"device"},
     "evaluation": {"artifact", "device", "drivers", "stats", "data.examples"},
     "report": {
+        "energy", "soak", "throttling",
         "flatbuffer",
         "measurement", "stats", "evaluation", "artifact", "data.examples", "data.survey", "inspection", "comparison",
         "check.layers", "check.matching", "check.signal",

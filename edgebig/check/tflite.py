@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -32,7 +33,8 @@ _FAR = 1e150  # its square is still a number
 class Parity(Spec):
     """Outputs of one model by two sets of kernels; differences in steps of the quantized output, or real.
 
-    `rms_difference` is the root of the mean square over all outputs, and `tolerance` is of that.
+    `rms_difference` is the root of the mean square over all outputs, and `tolerance` is of that; where there is a
+    `largest_tolerance`, it holds in place of it, of each single difference.
     """
 
     n: int
@@ -40,6 +42,7 @@ class Parity(Spec):
     largest_difference: float
     rms_difference: float
     tolerance: float
+    largest_tolerance: float | None = None
     labels_differ: int
     holds: bool
 
@@ -56,11 +59,15 @@ class Agreement:
 
 
 def parity(
-    outputs: npt.NDArray[Any], reference: npt.NDArray[Any], output_step: float | None = None
+    outputs: npt.NDArray[Any],
+    reference: npt.NDArray[Any],
+    output_step: float | None = None,
+    largest_allowed: Mapping[str, float] | None = None,
 ) -> Parity:
     """(N, classes) raw outputs against the reference kernels' (M, classes) of the first M <= N examples.
 
-    `output_step`: where the outputs are floats behind an int8 number, the real value of its step.
+    `output_step`: where the outputs are floats behind an int8 number, the real value of its step. `largest_allowed`:
+    by the unit, "steps" or "real", what no single difference may be above, in place of the usual tolerance.
     """
     few = outputs[: len(reference)]
     integers = np.issubdtype(few.dtype, np.integer)
@@ -73,6 +80,8 @@ def parity(
     largest = float(difference.max(initial=0.0))
     rms = float(np.sqrt(np.mean(np.square(difference)))) if difference.size else 0.0
     tolerance = PARITY_TOLERANCE_STEPS if steps else PARITY_TOLERANCE_FLOAT
+    most = largest_allowed["steps" if steps else "real"] if largest_allowed else None
+    near = rms <= tolerance if most is None else largest <= most
     differ = int(np.sum(np.argmax(few, axis=1) != np.argmax(reference, axis=1)))
     return Parity(
         n=len(few),
@@ -80,8 +89,9 @@ def parity(
         largest_difference=largest,
         rms_difference=rms,
         tolerance=tolerance,
+        largest_tolerance=most,
         labels_differ=differ,
-        holds=rms <= tolerance and differ <= PARITY_LABELS_DIFFER * len(few),
+        holds=near and differ <= PARITY_LABELS_DIFFER * len(few),
     )
 
 

@@ -50,7 +50,7 @@ def bench(
     from edgebig.targets.table import TARGETS
 
     target = devices.load(device)
-    target_name = targets.implied_by(target.kind)
+    target_name = targets.implied_by(target.kind, target.delegate)
 
     def choose(run: runs.Run) -> Path:
         say(f"{target.name}: for {TARGETS[target_name].about}")
@@ -75,7 +75,7 @@ def bench(
 
         table.show(measurement, Console())
     say(f"record: {path}")
-    if any(model.verdict == "WRONG" for model in measurement.models):
+    if any(model.verdict in ("WRONG", "TOO BIG") for model in measurement.models):
         raise typer.Exit(EXIT_SHORTFALL)
 
 

@@ -203,7 +203,10 @@ def _loaded(
         "input": edges[0]._asdict(),
         "output": edges[1]._asdict(),
         "delegated": taken,
-        "tolerance": interpreter.tolerance(edges[1].dtype, has_int16=has_int16),
+        "largest_allowed": {
+            "steps": interpreter.tolerance("int16" if has_int16 else "int8", has_int16=has_int16),
+            "real": interpreter.tolerance("float32", has_int16=has_int16),
+        },
     }
 
 

@@ -18,7 +18,7 @@ _UNREAL = {
     "fake": "MADE-UP FIGURES of the fake device",
     "emulated": "EMULATED: its times say nothing of the real board",
     "software": "SOFTWARE stands in for the GPU: its times say nothing of a real one",
-    "simulated": "SIMULATED",
+    "simulated": "SIMULATED: no board ran it",
     "stand-in": "STAND-IN tools: the times say nothing of a real device",
 }
 
@@ -87,6 +87,8 @@ def _figures(model: ModelResult) -> list[str]:
     unit, unit_ns = _unit(invoke.p50_ns)
     interval = invoke.p50_interval_ns
     between = " .. ".join(_figure(end_ns / unit_ns) for end_ns in interval) if interval else "-"
+    if model.latency.kind == "estimate":
+        between = "estimate"
     return [
         *cells,
         *_frame_cells(model, unit, unit_ns),
@@ -138,7 +140,9 @@ def notes(measurement: Measurement) -> list[str]:
                 f"(root mean square; at most {parity.largest_difference:.2g}) on {parity.n} examples, "
                 f"{parity.labels_differ} labels differ"
             )
-        if model.verdict != "WRONG" and "invoke" in model.latency.summary:
+        if model.fit:
+            lines.append(f"{name}: {model.fit.sentence()}")
+        if model.verdict != "WRONG" and model.latency.init:
             lines.append(f"{name}: {_start(model)}")
         if model.verdict != "WRONG" and model.latency.processes and (disturbed := _disturbed(model)):
             lines.append(f"{name}: {disturbed}: the machine was disturbed, measure again")

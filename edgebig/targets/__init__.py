@@ -94,8 +94,10 @@ def ready(variants: Iterable[Path], name: str, where: str) -> Path:
     return made[-1] if made else pick(listed, name, where)
 
 
-def implied_by(kind: str) -> str:
-    """The target that a device of that kind is."""
+def implied_by(kind: str, delegate: str = "") -> str:
+    """The target that a device of that kind, with that delegate, is."""
+    if delegate.startswith("ethos-u"):
+        return "ethos-u"
     return {"browser": "browser", "mcu": "mcu"}.get(kind, "cpu")
 
 
