@@ -9,7 +9,7 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 _ROWS_SHOWN = 12
@@ -25,9 +25,49 @@ def _silent(steps: int = 1, note: str = "") -> None:
     pass
 
 
+# ("total", steps), ("advance", steps, note) or ("say", text): what a process tells the one that shows it.
+Message = tuple[Any, ...]
+Several = Callable[[str, Message], None]
+_elsewhere: Callable[[Message], None] | None = None
+
+
+def relay(send: Callable[[Message], None]) -> None:
+    """From now on this process shows nothing itself: what it would show is sent."""
+    global _elsewhere
+    _elsewhere = send
+
+
+@contextlib.contextmanager
+def several(names: Sequence[str]) -> Iterator[Several]:
+    """A bar for each name, moved by the messages of the process at work on it; what is said is said with its name."""
+    if not (sys.stdout.isatty() and sys.stderr.isatty()):
+        yield lambda name, message: say(f"{name}: {message[1]}") if message[0] == "say" else None
+        return
+    from rich.console import Console
+
+    with _bar(Console(stderr=True)) as progress:
+        tasks = {name: progress.add_task(name, total=None, note="") for name in names}
+
+        def show(name: str, message: Message) -> None:
+            match message:
+                case ("total", total):
+                    progress.update(tasks[name], total=total, completed=0)
+                case ("advance", steps, note):
+                    progress.update(tasks[name], advance=steps, **({"note": note} if note else {}))
+                case ("say", text):
+                    progress.console.print(f"{name}: {text}", markup=False, highlight=False)
+
+        yield show
+
+
 @contextlib.contextmanager
 def track(what: str, total: int) -> Iterator[Advance]:
     """A bar named `what` over `total` steps; it leaves the screen when the block ends."""
+    if _elsewhere is not None:
+        send = _elsewhere
+        send(("total", total))
+        yield lambda steps=1, note="": send(("advance", steps, note))
+        return
     if not (sys.stdout.isatty() and sys.stderr.isatty()):
         yield _silent
         return
@@ -138,6 +178,9 @@ def watch(
 
 def say(text: str) -> None:
     """A line on stderr: what is being done or chosen, for the person who waits."""
+    if _elsewhere is not None:
+        _elsewhere(("say", text))
+        return
     print(text, file=sys.stderr, flush=True)
 
 
