@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgebig.device import Device, FakeDevice, LocalDevice, McuDevice
+from edgebig.device import AdbDevice, Device, FakeDevice, LocalDevice, McuDevice, SshDevice
 from edgebig.drivers.protocol import Driver
 from edgebig.errors import EdgebigError
 
@@ -17,6 +17,14 @@ def connect(device: Device) -> Driver:
             from edgebig.drivers.mcu import McuDriver
 
             return McuDriver(device)
+        case SshDevice():
+            from edgebig.drivers.ssh import SshDriver
+
+            return SshDriver(device)
+        case AdbDevice():
+            from edgebig.drivers.adb import AdbDriver
+
+            return AdbDriver(device)
         case FakeDevice():
             from edgebig.drivers.fake import FakeDriver
 

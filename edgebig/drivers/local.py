@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shlex
@@ -16,10 +15,10 @@ from typing import Any
 
 from edgebig import files, lookup
 from edgebig.device import LocalDevice
-from edgebig.drivers import payload, stream
+from edgebig.drivers import board, payload, stream
 from edgebig.drivers.protocol import Capabilities, DeviceFacts, Event, Job
 from edgebig.errors import DeviceError
-from edgebig.progress import say
+from edgebig.ondevice.store import LOCK, hold
 
 _FACTS_DEADLINE_S = 60.0
 
@@ -37,7 +36,8 @@ class LocalDriver:
     def _session(self) -> Iterator[LocalSession]:
         store = lookup.cache_dir() / "local"
         store.mkdir(parents=True, exist_ok=True)
-        with _lock(store / "lock"):
+        with contextlib.closing(hold(str(store), board.me())) as holding:
+            board.wait_for_lock(holding, "this machine")
             yield LocalSession(store, python_of(self.device), emulated=self.device.emulated)
 
 
@@ -76,25 +76,8 @@ class LocalSession:
 
     def clean(self) -> None:
         for path in self._store.iterdir():
-            if path.name != "lock":
+            if path.name != LOCK:
                 path.unlink()
-
-
-@contextlib.contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Two measurements at once would disturb each other: the second waits, and says for whom."""
-    with path.open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            say(f"waiting: process {file.read().strip() or '?'} is measuring on this machine")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        file.seek(0)
-        file.truncate()
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
 
 
 def run_ondevice(

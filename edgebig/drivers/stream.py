@@ -9,7 +9,7 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import IO, Any
 
 from edgebig.drivers.protocol import Event, raise_fault
@@ -29,7 +29,7 @@ def events(
     died: Callable[[int, str], DeviceError | None] | None = None,
     not_started: str = "mend 'python' in the device's file",
     failed: str = "'edgebig doctor' tells whether this Python can run it",
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """The events of `command` in a process group of its own, which is gone when this ends.
 
     `own_pipe`: they come over a pipe whose number is added to the command as `--events N`, and what is printed is for

@@ -7,28 +7,30 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 from . import conditions, runner
 
-LOCK = "lock"
+# Its name says whose folder it is: nothing is put into one that has files and not this, nor is such a one cleaned.
+LOCK = "edgebig.lock"
 
 
-def hold(folder: str, holder: str) -> Iterator[dict[str, Any]]:
+def hold(folder: str, holder: str) -> Generator[dict[str, Any], None, None]:
     """`waiting` where another holds the lock of `folder`, with its `holder` and for how long; then `held`.
 
     It is held from then on until this generator is closed, or its process ends in whatever way.
     """
     path = os.path.join(folder, LOCK)
     while True:
+        os.makedirs(folder, exist_ok=True)  # the one before may have cleaned
         with open(path, "a+", encoding="utf-8") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 yield {"event": "waiting", **_holder(file)}
                 fcntl.flock(file, fcntl.LOCK_EX)
-            # The one before may have cleaned: then a third finds a new file at this path, and locks that.
+            # After a cleaning a third finds a new file at this path, and locks that.
             if not _is_still(path, file.fileno()):
                 continue
             file.seek(0)

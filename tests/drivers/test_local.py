@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -59,7 +60,7 @@ def test_put_skips_what_is_there_and_mends_what_is_damaged(session: LocalSession
 def test_clean_leaves_only_the_lock(session: LocalSession, store: Path) -> None:
     session.put(MODEL)
     session.clean()
-    assert [path.name for path in store.iterdir()] == ["lock"]
+    assert [path.name for path in store.iterdir()] == ["edgebig.lock"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: /proc")
@@ -189,7 +190,8 @@ def test_a_second_bench_waits_for_the_first_and_says_for_whom() -> None:
         second = hold()
         assert second.stdout is not None
         assert second.stderr is not None
-        assert second.stderr.readline() == f"waiting: process {first.pid} is measuring on this machine\n"
+        told = rf"waiting: .+@.+, process {first.pid} has been measuring on this machine for \d+ s\n"
+        assert re.fullmatch(told, second.stderr.readline())
         first.send_signal(signal.SIGKILL)
         assert second.stdout.readline() == "measuring\n"  # the lock went with the first
     finally:
@@ -203,4 +205,4 @@ def test_half_a_copy_has_another_name_and_goes_with_clean(session: LocalSession,
     (store / f".{'a' * 64}-xyz").write_bytes(b"half")
     assert session.put(MODEL) in {path.name for path in store.iterdir()}
     session.clean()
-    assert [path.name for path in store.iterdir()] == ["lock"]
+    assert [path.name for path in store.iterdir()] == ["edgebig.lock"]
