@@ -20,6 +20,7 @@ from edgebig.recipe import Spec
 
 PROTOCOL = 1
 Provenance = Literal["real", "emulated", "software", "simulated", "fake", "stand-in"]
+Wanted = Literal["latency", "predictions", "outputs", "profile", "energy"]
 Event = dict[str, Any]
 
 
@@ -57,7 +58,7 @@ class Job(Spec):
     cool_down_c: float | None = None
     soak_s: float = 0.0
     resume_from: int = 0
-    want: tuple[Literal["latency", "predictions", "outputs", "profile"], ...]
+    want: tuple[Wanted, ...]
 
     def to_json(self) -> dict[str, Any]:
         values = self.model_dump(mode="json")
@@ -107,7 +108,9 @@ class Driver(Protocol):
 
 
 # Faults of what the user gave; every other one is the device's.
-_USERS_FAULTS = frozenset({"bad-model", "shape", "unknown-runtime", "unknown-delegate"})
+_USERS_FAULTS = frozenset(
+    {"cores", "priority", "conditions", "bad-model", "shape", "unknown-runtime", "unknown-delegate"}
+)
 
 
 def raise_fault(event: Event, printed: str = "") -> NoReturn:

@@ -1,8 +1,9 @@
-"""One task in this process, which the runner made for it alone: predictions, or latency."""
+"""One task in this process, which the runner made for it alone: predictions, latency, or a soak."""
 
 from __future__ import annotations
 
 import base64
+import functools
 import os
 import signal
 import sys
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from . import conditions, infer, loading, measure
+from . import conditions, cores, infer, loading, measure
 from .faults import Fault
 
 _CHUNK = 500
@@ -19,13 +20,19 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def run(task: dict[str, Any], store: str) -> Iterator[dict[str, Any]]:
-    """The events of one task: loaded, then outputs and memory, or warmup and samples."""
+    """The events of one task: loaded and memory, and outputs; or loaded, then warmup and samples, or a soak."""
     _end_with(task["parent"])
+    placed = cores.place(**task["place"])
     images_u8 = _inputs(task, store)
     models: list[Any] = []
-    if task["task"] == "measure":
+    timed = task["task"] in ("measure", "soak")
+    if timed and (task["place"]["cores"] or task["place"]["nice"] is not None):
+        yield {"event": "condition", "when": "placed", **placed}
+    if timed:
         # The first model of a process pays for loading the libraries; `init` and `first` are to be the model's own.
         _load(task, store, task["models"][0]).warm_up()
+    infer.load_runtime(task["runtime"])
+    baseline_kb = conditions.peak_memory_kb()
     for model in task["models"]:
         loaded = _load(task, store, model)
         models.append((model, loaded))
@@ -37,17 +44,23 @@ def run(task: dict[str, Any], store: str) -> Iterator[dict[str, Any]]:
             "delegated": loaded.delegated()._asdict(),
             "adapter": loaded.adapter,
         }
-    if task["task"] == "predict":
+    if not timed:
         for model, loaded in models:
-            yield from _predict(task, model, loaded, images_u8)
-    else:
-        subjects = [
-            measure.Subject(model["sha256"], loaded, model["preprocessing"], images_u8)
-            for model, loaded in models
-        ]
-        yield from measure.measure(
-            subjects, task["rounds"], task["samples"], task["warmup_s"], lambda: _check_parent(task["parent"])
-        )
+            yield _memory(model, loaded, os.path.join(store, model["sha256"]), baseline_kb)
+            if task["task"] == "predict":
+                yield from _predict(task, model, loaded, images_u8)
+        return
+    subjects = [
+        measure.Subject(model["sha256"], loaded, model["preprocessing"], images_u8)
+        for model, loaded in models
+    ]
+    wanted = functools.partial(_check_parent, task["parent"])
+    if task["task"] == "soak":
+        yield from measure.soak(subjects, task["soak_s"], task["warmup_s"], wanted)
+        return
+    yield from measure.measure(subjects, task["rounds"], task["samples"], task["warmup_s"], wanted)
+    if task["energy_s"]:
+        yield from measure.drain(subjects, task["energy_s"])
 
 
 def _load(task: dict[str, Any], store: str, model: dict[str, Any]) -> infer.Loaded:
@@ -88,11 +101,21 @@ def _inputs(task: dict[str, Any], store: str) -> Any:
         ) from error
 
 
+def _memory(model: dict[str, Any], loaded: Any, path: str, baseline_kb: int | None) -> dict[str, Any]:
+    """What the process took before the model and takes with it, after an invoke and before any pictures."""
+    loaded.warm_up()
+    return {
+        "event": "memory",
+        "model": model["sha256"],
+        "baseline_kb": baseline_kb,
+        "peak_kb": conditions.peak_memory_kb(),
+        "mapped": conditions.is_mapped(path),
+    }
+
+
 def _predict(
     task: dict[str, Any], model: dict[str, Any], loaded: Any, images_u8: Any
 ) -> Iterator[dict[str, Any]]:
-    # Before the pictures, which would count.
-    yield {"event": "memory", "model": model["sha256"], "peak_kb": conditions.peak_memory_kb()}
     for start in range(0, len(images_u8), _CHUNK):
         raw = infer.classify(loaded, images_u8[start : start + _CHUNK], model["preprocessing"])
         event = {

@@ -85,6 +85,14 @@ def now(root: str = "/") -> dict[str, Any]:
     return {name: value for name, value in reading.items() if value not in (None, {}, [])}
 
 
+def briefly(root: str = "/") -> dict[str, Any]:
+    """What of `now` may change within a second; of the temperatures the highest alone."""
+    reading, zone = now(root), hottest(root)
+    kept = ("unix_s", "load_1min", "clusters", "throttled", "throttle_counts")
+    brief = {name: reading[name] for name in kept if name in reading}
+    return {**brief, "temperatures_c": dict([zone])} if zone else brief
+
+
 def _clusters(root: str) -> list[dict[str, Any]]:
     found = []
     for cluster in cores.clusters(root):

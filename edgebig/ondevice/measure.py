@@ -1,4 +1,4 @@
-"""Latency in one fresh process: warm-up until it settles, then rounds in which the models take turns."""
+"""Latency in one fresh process: warm-up until it settles, then rounds in which the models take turns, or a soak."""
 
 from __future__ import annotations
 
@@ -132,4 +132,51 @@ def measure(
                 "batch": subject.batch,
                 "ns": invoke_samples(subject, samples),
                 "frame_ns": frame_samples(subject, samples),
+            }
+
+
+def drain(subjects: list[Subject], seconds: float) -> Iterator[dict[str, Any]]:
+    """Inferences of each subject for so long, one after another; the events mark where they begin and end."""
+    for subject in subjects:
+        yield {"event": "energy_begin", "model": subject.sha256}
+        invokes, took_ns = _invoke_for(subject, int(seconds * 1e9))
+        yield {"event": "energy", "model": subject.sha256, "invokes": invokes, "seconds": took_ns / 1e9}
+
+
+def _invoke_for(subject: Subject, limit_ns: int) -> tuple[int, int]:
+    """Invokes until the limit is reached; gives their number and the time they took together."""
+    invoke, clock, count, took_ns = subject.model.invoke, time.perf_counter_ns, 0, 0
+    started_ns = clock()
+    while took_ns < limit_ns:
+        for _ in range(subject.batch):
+            invoke()
+        count += subject.batch
+        took_ns = clock() - started_ns
+    return count, took_ns
+
+
+def soak(
+    subjects: list[Subject], seconds: float, warmup_s: float, still_wanted: Callable[[], None]
+) -> Iterator[dict[str, Any]]:
+    """An event `soak` each second for each subject, who share the second: the median and p90 of its samples."""
+    gc.collect()
+    gc.disable()
+    for subject in subjects:
+        settle(subject, int(warmup_s * 1e9))
+    clock = time.perf_counter_ns
+    started_ns, turn, share_ns = clock(), 0, int(1e9 / len(subjects))
+    while clock() - started_ns < seconds * 1e9:
+        still_wanted()
+        for subject in subjects:
+            turn += 1
+            samples = invoke_samples(subject, 1)
+            while clock() < started_ns + turn * share_ns:
+                samples += invoke_samples(subject, 1)
+            yield {
+                "event": "soak",
+                "model": subject.sha256,
+                "at_s": round((clock() - started_ns) / 1e9, 3),
+                "invokes": len(samples) * subject.batch,
+                "p50_ns": round(float(np.median(samples))),
+                "p90_ns": round(float(np.quantile(samples, 0.9))),
             }

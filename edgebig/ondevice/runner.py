@@ -13,7 +13,9 @@ import subprocess
 from collections.abc import Iterator
 from typing import Any
 
-from . import conditions
+from . import conditions, cores
+from .cooling import Cooling
+from .energy import Energy
 from .faults import Fault
 
 PROTOCOL = 1
@@ -35,19 +37,56 @@ def read_job(text: str) -> dict[str, Any]:
     return job
 
 
-def run(job: dict[str, Any], store: str, entry: list[str]) -> Iterator[dict[str, Any]]:
-    """The events of a job: ready, condition, outputs, samples, condition, result. `entry` starts this program again."""
+def run(job: dict[str, Any], store: str, entry: list[str], root: str = "/") -> Iterator[dict[str, Any]]:
+    """The events of a job: ready, condition, outputs, samples, condition, result. `entry` starts this program again.
+
+    `root`: where /sys is; other than "/" in tests. Raises Fault where what is asked for cannot be had here, before
+    anything is measured.
+    """
     yield {"event": "ready", "protocol": PROTOCOL, "facts": conditions.facts()}
-    yield {"event": "condition", "when": "before", **conditions.now()}
-    if "predictions" in job["want"] or "outputs" in job["want"]:
-        for model in job["models"]:
-            if model["preprocessing"] is not None:
-                yield from _child(entry, store, {**job, "task": "predict", "models": [model]}, {})
+    task = {**job, "place": {"cores": cores.chosen(job.get("cores", ""), root), "nice": job.get("priority")}}
+    cooling = Cooling(job.get("cool_down_c"), root)
+    yield {"event": "condition", "when": "before", **conditions.now(root)}
+    for model in job["models"]:
+        if model["preprocessing"] is None:
+            if "latency" in job["want"]:
+                yield from _child(entry, store, {**task, "task": "load", "models": [model]}, {})
+        elif "predictions" in job["want"] or "outputs" in job["want"]:
+            yield from _child(entry, store, {**task, "task": "predict", "models": [model]}, {})
     if "latency" in job["want"]:
-        for process in range(job["processes"]):
-            yield from _child(entry, store, {**job, "task": "measure"}, {"process": process})
-    yield {"event": "condition", "when": "after", **conditions.now()}
+        yield from _latency(task, store, entry, cooling, root)
+    yield {"event": "condition", "when": "after", **conditions.now(root)}
     yield {"event": "result", "complete": True}
+
+
+def _latency(
+    task: dict[str, Any], store: str, entry: list[str], cooling: Cooling, root: str
+) -> Iterator[dict[str, Any]]:
+    """The processes, each with the conditions before it and the energy that it takes, then the soak."""
+    energy = Energy(root) if "energy" in task["want"] else None
+    if energy is not None:
+        yield energy.source()
+    for process in range(task.get("resume_from", 0), task["processes"]):
+        stamp = {"process": process}
+        yield from cooling.wait()
+        yield {"event": "condition", "when": "process", **stamp, **conditions.now(root)}
+        phase_s = energy.phase_s if energy else 0.0
+        child = _child(entry, store, {**task, "task": "measure", "energy_s": phase_s}, stamp)
+        yield from energy.around(child) if energy else child
+    if task.get("soak_s"):
+        yield from cooling.wait()
+        yield from _soak(
+            _child(entry, store, {**task, "task": "soak"}, {}), task["models"][0]["sha256"], root
+        )
+
+
+def _soak(child: Iterator[dict[str, Any]], first: str, root: str) -> Iterator[dict[str, Any]]:
+    """The events of the soak, and the conditions each time that the `first` model has had its turn."""
+    for event in child:
+        yield event
+        if event["event"] == "soak" and event["model"] == first:
+            reading = conditions.briefly(root)
+            yield {"event": "condition", "when": "soak", "at_s": event["at_s"], **reading}
 
 
 def _child(
