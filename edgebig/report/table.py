@@ -209,7 +209,7 @@ def _how(measurement: Measurement) -> str:
     turns = ", the models in turns" if len(measurement.models) > 1 else ""
     latency = f"latency from {samples:,} samples in {len(processes)} fresh processes{turns}"
     statistic = measurement.models[0].latency.statistic
-    summary = f"of each process its {statistic}, as its tool tells it: no samples came back" if told else ""
+    summary = f"of each process its {statistic} as its tool tells it, to the microsecond" if told else ""
     return "; ".join(part for part in (accuracy, latency if processes else "", summary) if part)
 
 

@@ -1,0 +1,128 @@
+"""An Android phone by adb: TFLite's official benchmark_model on it, or the runner where it has a Python."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from edgebig import files
+from edgebig.device import AdbDevice
+from edgebig.drivers import adbclient, android, benchmark_model
+from edgebig.drivers.adbclient import Deadline, Phone
+from edgebig.drivers.benchmark_model import Tool
+from edgebig.drivers.benchmark_runs import ToolRuns
+from edgebig.drivers.phonestore import PhoneStore
+from edgebig.drivers.protocol import PROTOCOL, Capabilities, DeviceFacts, Event, Job, Provenance, Session
+from edgebig.errors import EdgebigError
+from edgebig.progress import say
+
+_NUMPY = b"\x93NUMPY"
+_HOW_TO_GET = (
+    "download Google's (ai.google.dev/edge/litert: the benchmark tools), or build it from TensorFlow's or LiteRT's "
+    "source for the phone's processor, and name the file as 'benchmark_model' in the device's file"
+)
+
+
+class AdbDriver:
+    """One session on the phone that the device's file names, or on the only one."""
+
+    def __init__(self, device: AdbDevice) -> None:
+        self.device = device
+
+    def sessions(self) -> Iterator[AbstractContextManager[Session]]:
+        yield self._session()
+
+    @contextlib.contextmanager
+    def _session(self) -> Iterator[Session]:
+        phone = Phone(adbclient.choose(self.device.serial, adbclient.attached()))
+        if self.device.runtime != "benchmark_model":
+            raise EdgebigError(
+                f"{self.device.name}: runtime '{self.device.runtime}' cannot be reached yet",
+                "use runtime = 'benchmark_model'",
+            )
+        tool = _tool_file(self.device)
+        store = PhoneStore(phone, self.device.folder)
+        with store.locked():
+            yield ToolSession(store, self.device, tool)
+
+
+def _tool_file(device: AdbDevice) -> Path:
+    """Raises EdgebigError where there is none."""
+    if not device.benchmark_model:
+        raise EdgebigError(f"{device.name}: 'benchmark_model' names no tool", _HOW_TO_GET)
+    path = Path(device.benchmark_model).expanduser()
+    if not path.is_file():
+        raise EdgebigError(f"{device.name}: benchmark_model: no file {path}", _HOW_TO_GET)
+    return path
+
+
+class ToolSession:
+    """A phone, locked, with benchmark_model on it."""
+
+    def __init__(self, store: PhoneStore, device: AdbDevice, tool_file: Path) -> None:
+        self._store = store
+        self._phone = store.phone
+        machine = android.facts(self._phone.ask(android.READ_FACTS))
+        _check_abi(tool_file, machine)
+        self._tool_file = tool_file
+        tool, tool_sha256 = self._send_tool()
+        machine["runtimes"] = {"benchmark_model": f"({tool.name}, {tool_sha256[:12]})"}
+        machine["benchmark_model_sha256"] = tool_sha256
+        if device.delegate == "nnapi":
+            machine["nnapi"] = "legacy: Android 15 deprecates it"
+            if android.nnapi_is_deprecated(machine):
+                say(f"{device.name}: NNAPI is deprecated since Android 15, which this phone has")
+        provenance: Provenance = "stand-in" if tool.stand_in else "emulated" if device.emulated else "real"
+        capabilities = Capabilities(raw_samples=False, predictions=tool.takes_inputs, interleaving=True)
+        self.facts = DeviceFacts(provenance, machine, capabilities)
+        self._here: dict[str, Path] = {}
+
+    def _send_tool(self) -> tuple[Tool, str]:
+        sha256 = self._store.put(self._tool_file, executable=True)
+        path = self._store.path(sha256)
+        code, text = self._phone.shell(f"{path} --help")
+        if code in (126, 127) or code > 128:
+            benchmark_model.raise_failure(code, text, str(self._tool_file))
+        return benchmark_model.tool_of(text), sha256
+
+    def put(self, blob: Path) -> str:
+        """Pictures stay here, since the tool reads no .npy: what it is given is made of them for each model."""
+        with blob.open("rb") as file:
+            is_pictures = file.read(len(_NUMPY)) == _NUMPY
+        sha256 = files.sha256_file(blob) if is_pictures else self._store.put(blob)
+        self._here[sha256] = blob
+        return sha256
+
+    def run(self, job: Job, deadline_s: float) -> Iterator[Event]:
+        deadline = Deadline(deadline_s)
+        # Sent again where `clean` has taken it away.
+        tool, tool_sha256 = self._send_tool()
+        runs = ToolRuns(self._store, tool, self._store.path(tool_sha256), job, self._here, deadline)
+        yield {"event": "ready", "protocol": PROTOCOL, "facts": self.facts.machine}
+        yield self._condition("before")
+        yield from runs.events()
+        yield self._condition("after")
+        yield {"event": "result", "complete": True}
+
+    def _condition(self, when: str) -> Event:
+        return {
+            "event": "condition",
+            "when": when,
+            **android.reading(self._phone.ask(android.READ_CONDITIONS)),
+        }
+
+    def clean(self) -> None:
+        self._store.clean()
+
+
+def _check_abi(tool_file: Path, machine: dict[str, object]) -> None:
+    with tool_file.open("rb") as file:
+        built_for = android.abi_of(file.read(20))
+    runs = machine["abis"]
+    if built_for and isinstance(runs, list) and runs and built_for not in runs:
+        raise EdgebigError(
+            f"{tool_file} is for {built_for}, and this phone runs {', '.join(runs)}",
+            f"use the benchmark_model that is built for {runs[0]}",
+        )

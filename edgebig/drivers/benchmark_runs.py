@@ -1,0 +1,160 @@
+"""A job as runs of benchmark_model on a phone: what its delegate takes, answers, and latency by fresh processes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+import numpy as np
+
+from edgebig.drivers import android, benchmark_model
+from edgebig.drivers.adbclient import Deadline
+from edgebig.drivers.benchmark_answers import Answers
+from edgebig.drivers.benchmark_model import Report, Statistics, Tool
+from edgebig.drivers.phonestore import PhoneStore
+from edgebig.drivers.protocol import Event, Job, JobModel
+from edgebig.errors import DeviceError, EdgebigError
+from edgebig.ondevice.faults import Fault
+from edgebig.progress import say
+
+# The tool's own defaults; a job with a shorter warm-up is one that need not settle.
+_LEAST_S, _WARMUP_S = 1.0, 0.5
+_ONCE = benchmark_model.Runs(1, 0.0, 0, 0.0, 3600.0)
+_COOL_EVERY_S = 5.0
+
+
+class ToolRuns:
+    """A job on a phone whose lock is held. `tool_path`: where the tool is there; `here`: this host's files by hash."""
+
+    def __init__(
+        self,
+        store: PhoneStore,
+        tool: Tool,
+        tool_path: str,
+        job: Job,
+        here: Mapping[str, Path],
+        deadline: Deadline,
+    ) -> None:
+        """Raises EdgebigError where the tool cannot do what the job asks for."""
+        self._store, self._phone, self._tool, self._tool_path = store, store.phone, tool, tool_path
+        self._job, self._here, self._deadline = job, here, deadline
+        if job.soak_s or "profile" in job.want:
+            what = "--soak" if job.soak_s else "--profile"
+            raise EdgebigError(
+                f"benchmark_model does no {what}", "leave it out, or use a device with a Python"
+            )
+        self._arguments("", _ONCE)
+        self._in_front = self._pinned()
+
+    def events(self) -> Iterator[Event]:
+        job = self._job
+        for model in job.models:
+            yield from self._load(model)
+        if {"predictions", "outputs"} & set(job.want) and self._tool.takes_inputs:
+            for model in job.models:
+                if model.preprocessing is not None:
+                    yield from self._answers(model)
+        if "latency" in job.want:
+            self._cool_down()
+            for process in range(job.resume_from, job.processes):
+                for model in job.models:
+                    yield self._summary(model, process)
+
+    def _arguments(self, graph: str, runs: benchmark_model.Runs, *, memory: bool = False) -> list[str]:
+        job = self._job
+        return benchmark_model.arguments(self._tool, graph, job.delegate, job.threads, runs, memory=memory)
+
+    def _pinned(self) -> str:
+        """What stands in front of the tool's command, for its priority and its cores."""
+        job, words = self._job, ""
+        if job.priority is not None:
+            words += f"nice -n {job.priority} "
+        if job.cores:
+            try:
+                cores = android.chosen_cores(self._phone.ask(f"{android.READ_SYSTEM}; true"), job.cores)
+            except Fault as fault:
+                raise EdgebigError(fault.problem, fault.hint) from fault
+            words += f"taskset {sum(1 << core for core in cores):x} "
+        return words
+
+    def _command(self, model: JobModel, runs: benchmark_model.Runs, *, memory: bool = False) -> str:
+        words = self._arguments(self._store.path(model.sha256), runs, memory=memory)
+        return self._in_front + " ".join(quote(word) for word in [self._tool_path, *words])
+
+    def _run(self, model: JobModel, runs: benchmark_model.Runs, *, memory: bool = False) -> Report:
+        code, text = self._phone.shell(self._command(model, runs, memory=memory), self._deadline.left_s())
+        if code != 0:
+            benchmark_model.raise_failure(code, text, model.name)
+        return benchmark_model.report(text, self._job.delegate)
+
+    def _load(self, model: JobModel) -> Iterator[Event]:
+        """A run apart, for what the delegate takes and for memory: what watches memory disturbs what is timed."""
+        report = self._run(model, _ONCE, memory=True)
+        yield {"event": "loaded", "model": model.sha256, "delegated": report.delegated}
+        yield {"event": "memory", "model": model.sha256, "peak_kb": report.peak_memory_kb}
+
+    def _answers(self, model: JobModel) -> Iterator[Event]:
+        assert self._job.inputs is not None
+        try:
+            content = self._here[model.sha256].read_bytes()
+            images_u8 = np.load(self._here[self._job.inputs], mmap_mode="r", allow_pickle=False)
+        except OSError as error:
+            raise EdgebigError(f"{error.filename}: {error.strerror}", "run it again") from error
+        answers = Answers(
+            self._store,
+            # Not quoted: the batch in the shape is the loop's.
+            lambda words: " ".join([self._command(model, _ONCE), *words]),
+            model,
+            content,
+            images_u8[: self._job.examples],
+            self._deadline,
+        )
+        yield from answers.events(raw="outputs" in self._job.want)
+
+    def _summary(self, model: JobModel, process: int) -> Event:
+        job = self._job
+        runs = benchmark_model.Runs(
+            runs=job.rounds * job.samples,
+            seconds=min(_LEAST_S, job.warmup_s),
+            warmup_runs=1,
+            warmup_seconds=min(_WARMUP_S, job.warmup_s),
+            most_seconds=self._deadline.left_s(),
+        )
+        report = self._run(model, runs)
+        return {
+            "event": "summary",
+            "model": model.sha256,
+            "process": process,
+            "init_ns": round(report.init_us * 1e3),
+            "first_ns": round(report.first_us * 1e3),
+            "told": _told(report.inference),
+        }
+
+    def _cool_down(self) -> None:
+        """Raises DeviceError where the phone tells no temperature, or is still too hot at the deadline."""
+        while self._job.cool_down_c is not None:
+            zones = android.reading(self._phone.ask(android.READ_CONDITIONS)).get("temperatures_c", {})
+            if not zones:
+                raise DeviceError("this phone tells no temperature to wait for", "leave --cool-down out")
+            zone = max(zones, key=lambda name: float(zones[name]))
+            if zones[zone] <= self._job.cool_down_c:
+                return
+            say(f"cooling down to {self._job.cool_down_c:g} degrees: {zone} is at {zones[zone]:.1f}")
+            time.sleep(min(_COOL_EVERY_S, self._deadline.left_s()))
+
+
+def _told(statistics: Statistics) -> dict[str, Any]:
+    """As measurement.Told has it."""
+    told = {
+        "min": statistics.min_us,
+        "max": statistics.max_us,
+        "mean": statistics.mean_us,
+        "std": statistics.std_us,
+        "p5": statistics.p5_us,
+        "p50": statistics.p50_us,
+        "p95": statistics.p95_us,
+    }
+    return {"n": statistics.n, **{f"{name}_ns": us and round(us * 1e3, 1) for name, us in told.items()}}

@@ -1,0 +1,206 @@
+"""A phone for tests: Debian's real adbd behind the real adb client and server, in a network of its own.
+
+adbd binds every interface, so it runs in a network namespace in which only `lo` is up, and adb's server beside it. The
+client stands outside and reaches that server over a socket of the file system, which no namespace keeps apart.
+
+    phone = start(root, folder)   root: what `unpacked` made; folder: where the phone's files and its getprop are
+    phone.environment             for whoever runs adb
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+SUITE = "trixie"
+PORT = 5555
+LIMIT_S = 30.0
+PROPERTIES = {
+    "ro.product.manufacturer": "Nobody",
+    "ro.product.model": "Test Phone",
+    "ro.build.version.release": "15",
+    "ro.build.version.sdk": "35",
+    "ro.product.cpu.abi": "x86_64",
+    "ro.product.cpu.abilist": "x86_64,x86",
+    "ro.soc.manufacturer": "Stand-in",
+    "ro.soc.model": "1",
+}
+THERMAL = """IsStatusOverride: false
+Thermal Status: 1
+Cached temperatures:
+\tTemperature{mValue=0.0, mType=2, mName=SUBBAT, mStatus=0}
+\tTemperature{mValue=38.1, mType=0, mName=AP, mStatus=0}
+HAL Ready: true
+Current temperatures from HAL:
+\tTemperature{mValue=44.8, mType=0, mName=AP, mStatus=0}
+\tTemperature{mValue=0.0, mType=2, mName=SUBBAT, mStatus=0}
+\tTemperature{mValue=4200.0, mType=6, mName=VBAT, mStatus=0}
+\tTemperature{mValue=38.0, mType=3, mName=SKIN, mStatus=1}
+Current cooling devices from HAL:
+"""
+BATTERY = """Current Battery Service state:
+  AC powered: false
+  USB powered: true
+  Wireless powered: false
+  Max charging current: 500000
+  Charge counter: 3270000
+  status: 2
+  health: 2
+  present: true
+  level: 81
+  scale: 100
+  voltage: 4352
+  temperature: 274
+  technology: Li-ion
+"""
+
+
+class Unavailable(Exception):
+    """Why no adbd can be had here."""
+
+
+def unpacked(folder: Path) -> Path:
+    """adbd and its libraries under `folder`, of this machine's own Debian mirror; whole, or not at all.
+
+    Raises Unavailable where apt cannot bring them.
+    """
+    root = folder / f"adbd-{SUITE}"
+    if (root / "whole").is_file():
+        return root
+    shutil.rmtree(root, ignore_errors=True)
+    state = root / "apt"
+    for name in ("lists/partial", "archives/partial"):
+        (state / name).mkdir(parents=True)
+    (state / "status").touch()
+    (state / "sources.list").write_text(
+        f"deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {_mirror()} {SUITE} main\n"
+    )
+    (state / "apt.conf").write_text(
+        f'Dir::Etc::sourcelist "{state}/sources.list"; Dir::Etc::sourceparts "/dev/null";\n'
+        f'Dir::State "{state}"; Dir::State::status "{state}/status"; Dir::State::lists "{state}/lists";\n'
+        f'Dir::Cache "{state}"; Dir::Cache::archives "{state}/archives"; APT::Sandbox::User "root";\n'
+        'Acquire::Languages "none"; APT::Install-Recommends "false"; APT::Architecture "amd64";\n'
+    )
+    _apt(state, "update")
+    _apt(state, "install", "--yes", "--download-only", "adbd")
+    for archive in (state / "archives").glob("*.deb"):
+        subprocess.run(["dpkg-deb", "-x", str(archive), str(root)], check=True, stdin=subprocess.DEVNULL)
+    shutil.rmtree(state)
+    (root / "whole").touch()
+    return root
+
+
+def _apt(state: Path, *words: str) -> None:
+    done = subprocess.run(
+        ["apt-get", "-qq", *words], env={**os.environ, "APT_CONFIG": str(state / "apt.conf")},
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise Unavailable(f"apt-get {' '.join(words)}: {done.stderr.strip()[-300:]}")
+
+
+def _mirror() -> str:
+    """Where this machine has Debian from."""
+    places = [Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*")]
+    for path in places:
+        for word in path.read_text("utf-8").split() if path.is_file() else ():
+            if word.startswith("http") and word.rstrip("/").endswith("/debian"):
+                return word
+    raise Unavailable("this machine's apt names no Debian mirror")
+
+
+@dataclass
+class TestPhone:
+    """A running phone. `serial` is what adb calls it; `folder` has its files."""
+
+    __test__ = False
+
+    serial: str
+    folder: Path
+    environment: dict[str, str]
+    process: subprocess.Popen[bytes]
+
+    def adb(self, *words: str) -> str:
+        done = subprocess.run(
+            ["adb", *words], env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=LIMIT_S, check=False,
+        )  # fmt: skip
+        return done.stdout + done.stderr
+
+    def processes(self, word: str) -> list[int]:
+        """Those that have `word` in their command line, this Python's own left out."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if word.encode() in (path / "cmdline").read_bytes() and int(path.name) != os.getpid():
+                    found.append(int(path.name))
+        return found
+
+    def unplug(self) -> None:
+        for pid in self.processes(f"{self.folder}/bin/adbd"):
+            os.kill(pid, signal.SIGKILL)
+
+    def stop(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+@contextlib.contextmanager
+def started(root: Path, folder: Path, full: bool = False) -> Iterator[TestPhone]:
+    """A phone whose adbd is that of `root`. `full`: its store is a file system of 1 MB."""
+    phone = _start(root, folder, full=full)
+    try:
+        yield phone
+    finally:
+        phone.stop()
+
+
+def _start(root: Path, folder: Path, *, full: bool) -> TestPhone:
+    programs, store = folder / "bin", folder / "store"
+    programs.mkdir(parents=True)
+    store.mkdir()
+    _program(programs / "getprop", "\n".join(f"[{name}]: [{value}]" for name, value in PROPERTIES.items()))
+    (folder / "thermalservice").write_text(THERMAL)
+    (folder / "battery").write_text(BATTERY)
+    (programs / "dumpsys").write_text(f'#!/bin/sh\ncat "{folder}/$1"\n')
+    (programs / "dumpsys").chmod(0o755)
+    libraries = root / "usr" / "lib" / "x86_64-linux-gnu"
+    (programs / "adbd").symlink_to(root / "usr" / "lib" / "android-sdk" / "platform-tools" / "adbd")
+    socket = f"localfilesystem:{folder}/adb.sock"
+    script = (
+        "ip link set lo up || exit 1\n"
+        + (f"mount -t tmpfs -o size=1m none {store}\n" if full else "")
+        + f"export PATH={programs}:$PATH HOME={folder}\n"
+        f"adb -L {socket} server nodaemon &\n"
+        f"exec {libraries}/ld-linux-x86-64.so.2 --library-path {libraries}:{libraries}/android {programs}/adbd\n"
+    )
+    log = (folder / "log").open("wb")
+    # unshare waits for its child, and is not the child: all die together with their group.
+    process = subprocess.Popen(
+        ["unshare", "--net", "--mount", "sh", "-c", script],
+        stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+    )  # fmt: skip
+    log.close()
+    environment = {**os.environ, "ADB_SERVER_SOCKET": socket, "HOME": str(folder)}
+    phone = TestPhone(f"127.0.0.1:{PORT}", folder, environment, process)
+    end_s = time.monotonic() + LIMIT_S
+    while time.monotonic() < end_s and process.poll() is None:
+        listens = (folder / "adb.sock").exists() and "connected" in phone.adb("connect", phone.serial)
+        if listens and phone.adb("-s", phone.serial, "get-state").strip() == "device":
+            return phone
+        time.sleep(0.05)
+    phone.stop()
+    raise AssertionError(f"adbd did not start: {(folder / 'log').read_text(errors='replace')[-2000:]}")
+
+
+def _program(path: Path, printed: str) -> None:
+    path.write_text(f"#!/bin/sh\ncat <<'END'\n{printed}\nEND\n")
+    path.chmod(0o755)
