@@ -131,6 +131,7 @@ ROOMS: dict[str, set[str]] = {
         "measurement", "micro",
     },
     "group": {"device"},
+    "sweep": {"device", "drivers", "bench", "measurement", "stats"},
     "evaluation": {"artifact", "device", "drivers", "stats", "data.examples"},
     "report": {
         "energy", "soak", "throttling",

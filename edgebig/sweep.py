@@ -1,0 +1,172 @@
+"""Settings of one device in turns, within one session: which of them is the best for a model, and by how much."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from edgebig import bench, drivers, stats
+from edgebig.bench import Collected, Settings, Subject
+from edgebig.device import Device
+from edgebig.drivers.board import LinkFault
+from edgebig.drivers.protocol import Event, Job, Session
+from edgebig.errors import DeviceError, EdgebigError
+from edgebig.measurement import Measurement, ModelResult
+from edgebig.progress import track
+from edgebig.recipe import validate
+
+
+@dataclass(frozen=True)
+class Swept:
+    """A setting: the device as it then is, and its record or why there is none."""
+
+    target: Device
+    label: str
+    measurement: Measurement | None
+    failure: EdgebigError | None
+
+
+@dataclass(frozen=True)
+class Rival:
+    """`ratio`: the best setting's time over this one's, with its 95 % interval."""
+
+    label: str
+    ratio: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Best:
+    """The fastest setting for a model, and the others, the next one first. FASTER where it is faster than every one."""
+
+    model: str
+    label: str
+    rivals: tuple[Rival, ...]
+    verdict: stats.Speed
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """All settings of a device, in the order in which they were asked for."""
+
+    device: str
+    settings: tuple[Swept, ...]
+    best: tuple[Best, ...]
+
+
+def variants(target: Device, threads: Sequence[int], delegates: Sequence[str]) -> list[tuple[str, Device]]:
+    """The device with each delegate and number of threads ([]: its own), and what to call it: "gpu", "2 threads".
+
+    Raises EdgebigError where the device cannot have one of them.
+    """
+    found = []
+    for delegate in delegates or [target.delegate]:
+        for count in threads or [target.threads]:
+            values = target.model_dump(exclude_unset=True)
+            changed = {**values, "name": target.name, "delegate": delegate, "threads": count}
+            words = [delegate] * bool(delegates) + [f"{count} thread" + "s" * (count != 1)] * bool(threads)
+            label = ", ".join(words)
+            hint = "use --threads and --delegate with what the device has: edgebig devices show NAME"
+            found.append((label, validate(type(target), changed, f"{target.name}, {label}", hint=hint)))
+    return found
+
+
+def sweep(
+    subject: Subject, target: Device, wanted: Sequence[tuple[str, Device]], settings: Settings
+) -> Sweep:
+    """Measures each of `wanted` on `target` in one session: a process of each, then one of each the other way round.
+
+    A setting that fails is left out from there on. Raises as `bench.measure` does where the board is gone, and where
+    all settings fail.
+    """
+    driver = drivers.connect(target)
+    with next(iter(driver.sessions())) as session:
+        base = bench.send(session, subject, target, settings).model_copy(update={"processes": 1})
+        turns = [_Turns(label, variant, base) for label, variant in wanted]
+        _take_turns(session, turns, settings)
+        swept = tuple(one.swept(session, subject, settings) for one in turns)
+    _check_any(target, swept)
+    best = (_best(number, swept) for number in range(len(subject.artifacts)))
+    return Sweep(target.name, swept, tuple(found for found in best if found is not None))
+
+
+class _Turns:
+    """What a setting gave so far."""
+
+    def __init__(self, label: str, variant: Device, base: Job) -> None:
+        self.label = label
+        self.variant = variant
+        changes = {"runtime": variant.runtime, "delegate": variant.delegate, "threads": variant.threads}
+        self.job = base.model_copy(update=changes)
+        self.collected = Collected()
+        self.failure: EdgebigError | None = None
+
+    def of(self, turn: int) -> Job:
+        """The answers do not change from turn to turn."""
+        answers = ("predictions", "outputs") if turn else ()
+        return self.job.model_copy(
+            update={"want": tuple(want for want in self.job.want if want not in answers)}
+        )
+
+    def swept(self, session: Session, subject: Subject, settings: Settings) -> Swept:
+        record = None
+        if self.failure is None:
+            record = bench.measurement(session, self.collected, subject, self.variant, settings)
+        return Swept(self.variant, self.label, record, self.failure)
+
+
+def _take_turns(session: Session, turns: Sequence[_Turns], settings: Settings) -> None:
+    total = sum(bench.steps(one.of(turn)) for one in turns for turn in range(settings.processes))
+    with track(f"sweep over {len(turns)} settings", total) as advance:
+        for turn in range(settings.processes):
+            for one in turns[:: 1 if turn % 2 == 0 else -1]:
+                if one.failure is not None:
+                    continue
+                job, where = one.of(turn), f"{one.label}: turn {turn + 1} of {settings.processes}"
+                events = _of_turn(session.run(job, settings.whole_deadline_s), turn)
+                try:
+                    bench.collect(
+                        events,
+                        job,
+                        one.collected,
+                        lambda steps=1, note="", where=where: advance(steps, where),
+                    )
+                except LinkFault:
+                    raise
+                except EdgebigError as error:
+                    one.failure = error
+
+
+def _of_turn(events: Iterator[Event], turn: int) -> Iterator[Event]:
+    for event in events:
+        yield {**event, "process": turn} if "process" in event else event
+
+
+def _check_any(target: Device, swept: Sequence[Swept]) -> None:
+    failures = [one.failure for one in swept if one.failure is not None]
+    if len(failures) == len(swept):
+        told = "\n".join(f"{one.label}: {one.failure}" for one in swept)
+        kind = DeviceError if any(isinstance(failure, DeviceError) for failure in failures) else EdgebigError
+        raise kind(f"{target.name}: none of the settings could be measured\n{told}", failures[0].hint)
+
+
+def _best(number: int, swept: Sequence[Swept]) -> Best | None:
+    """Of the model of that number. None where no time of it may be shown."""
+    timed: dict[str, ModelResult] = {}
+    for one in swept:
+        result = one.measurement.models[number] if one.measurement else None
+        # The time of wrong answers is compared with nothing.
+        if result is not None and result.latency.processes and result.verdict != "WRONG":
+            timed[one.label] = result
+    if not timed:
+        return None
+    order = sorted(timed, key=lambda label: timed[label].latency.summary["invoke"].p50_ns)
+    first = timed[order[0]]
+    ratios = {
+        label: stats.latency_ratio(first.latency.processes, timed[label].latency.processes)
+        for label in order[1:]
+    }
+    rivals = tuple(Rival(label, ratio.value, ratio.low, ratio.high) for label, ratio in ratios.items())
+    faster = all(stats.speed_verdict(ratio) == "FASTER" for ratio in ratios.values())
+    return Best(first.name, order[0], rivals, "FASTER" if faster and rivals else "INCONCLUSIVE")
