@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgebig import artifact, drivers, energy, soak, stats, throttling
+from edgebig import artifact, drivers, energy, partial, soak, stats, throttling
 from edgebig.artifact import Artifact
 from edgebig.check import tflite
 from edgebig.data import source as sources
@@ -76,16 +76,17 @@ def bench(
     settings: Settings,
     folder: Path | None,
     source: str | None = None,
+    earlier: Measurement | None = None,
 ) -> Measurement:
     """Measures `artifacts`, in turns, on `target`. `folder`: where the test split's files are; `source`: whose test
-    split, in place of the models' own.
+    split, in place of the models' own; `earlier`: an incomplete record of the same, which is gone on with.
 
     Raises EdgebigError where the models do not go together, or would be tested on what they were trained on; what the
     driver raises.
     """
     drivers.connect(target)  # What it lacks is told before anything is computed.
     with prepared(artifacts, settings, folder, source, parity_examples(target)) as subject:
-        return measure(subject, target, settings)
+        return measure(subject, target, settings, earlier)
 
 
 @contextlib.contextmanager
@@ -119,15 +120,44 @@ def parity_examples(target: Device) -> int | None:
     return None if target.kind == "mcu" else PARITY_EXAMPLES
 
 
-def measure(subject: Subject, target: Device, settings: Settings) -> Measurement:
-    """One session on `target`. Raises what its driver raises."""
+def measure(
+    subject: Subject, target: Device, settings: Settings, earlier: Measurement | None = None
+) -> Measurement:
+    """One session on `target`, which goes on from an `earlier` incomplete record.
+
+    Raises what its driver raises; where that came after a part was measured, Unfinished with that part.
+    """
     driver = drivers.connect(target)
     with next(iter(driver.sessions())) as session:
         job = send(session, subject, target, settings)
+        seen: list[Event] = []
+        wanted = job
+        if earlier is not None and earlier.incomplete is not None:
+            partial.check_machine(earlier, session.facts.machine)
+            wanted = partial.rest(job, earlier.incomplete)
+            seen += [event.model_dump() for event in earlier.incomplete.events]
         collected = Collected()
-        with track(f"bench on {target.name}", steps(job)) as advance:
-            collect(session.run(job, settings.whole_deadline_s), job, collected, advance)
+        for event in seen:
+            collected.add(event)
+        try:
+            with track(f"bench on {target.name}", steps(wanted)) as advance:
+                run = _noted(session.run(wanted, settings.whole_deadline_s), seen)
+                collect(run, wanted, collected, advance)
+        except DeviceError as error:
+            if (part := partial.kept(job, seen, error.problem)) is None:
+                raise
+            collected = Collected()
+            for kept in part.events:
+                collected.add(kept.model_dump())
+            record = measurement(session, collected, subject, target, settings)
+            raise partial.Unfinished(error, record.model_copy(update={"incomplete": part})) from error
         return measurement(session, collected, subject, target, settings)
+
+
+def _noted(events: Iterator[Event], seen: list[Event]) -> Iterator[Event]:
+    for event in events:
+        seen.append(event)
+        yield event
 
 
 def _check_distinct(artifacts: Sequence[Artifact]) -> None:
@@ -226,7 +256,7 @@ class Collected:
 def steps(job: Job) -> int:
     """How far `collect` will advance over the job."""
     pictures = job.examples * sum(model.preprocessing is not None for model in job.models)
-    turns = (job.processes * job.rounds + int(job.soak_s)) * len(job.models)
+    turns = ((job.processes - job.resume_from) * job.rounds + int(job.soak_s)) * len(job.models)
     return pictures * ("predictions" in job.want) + turns * ("latency" in job.want)
 
 

@@ -130,8 +130,18 @@ class Comparison(Spec):
     mcnemar_p: float | None
 
 
+class Incomplete(Spec):
+    """The device went away (`why`): `processes` of the `of` wanted are whole. `job` and `events`: to go on from."""
+
+    why: str
+    processes: int
+    of: int
+    job: Open
+    events: tuple[Open, ...]
+
+
 class Measurement(Spec):
-    """One bench session."""
+    """One bench session, or several where it is or was incomplete."""
 
     schema_: int = MEASUREMENT_SCHEMA
     provenance: Provenance
@@ -142,6 +152,7 @@ class Measurement(Spec):
     data: Open
     models: tuple[ModelResult, ...]
     comparisons: tuple[Comparison, ...]
+    incomplete: Incomplete | None = None
 
 
 def _summaries(processes: Sequence[Any], frames: Sequence[Any]) -> dict[str, Any]:

@@ -125,8 +125,9 @@ ROOMS: dict[str, set[str]] = {
     "project": set(),
     "predict": {"artifact", "device", "drivers", "lookup"},
     "measurement": {"artifact", "stats", "energy", "soak", "check.tflite", "drivers", "micro"},
+    "partial": {"drivers", "measurement"},
     "bench": {
-        "energy", "soak", "throttling",
+        "partial", "energy", "soak", "throttling",
         "device", "drivers", "drivers.browser", "data.source", "data.examples", "artifact", "stats", "check.tflite",
         "measurement", "micro",
     },
