@@ -109,8 +109,9 @@ def test_what_a_record_says_of_the_session(measured: Measurement) -> None:
     assert measured.provenance == "real"
     assert measured.device.model_dump()["name"] == "local"
     assert measured.machine.model_dump()["runtimes"]["ai-edge-litert"]
-    before, after = (reading.model_dump() for reading in measured.conditions)
+    before, *between, after = (reading.model_dump() for reading in measured.conditions)
     assert (before["when"], after["when"]) == ("before", "after")
+    assert [(reading["when"], reading["process"]) for reading in between] == [("process", k) for k in range(3)]
     assert before["unix_s"] < after["unix_s"]
     assert measured.settings.model_dump()["rounds"] == 4
     assert measured.data.model_dump() == {
@@ -135,7 +136,10 @@ def test_what_a_record_says_of_a_model(measured: Measurement) -> None:
         assert len(latency.init) == len(latency.first) == len(latency.batch) == len(latency.settled) == 3
         assert min(latency.init) > 0
         assert result.peak_memory_kb is not None
-        assert result.peak_memory_kb > 10_000
+        assert result.memory_baseline_kb is not None
+        assert result.peak_memory_kb > result.memory_baseline_kb > 10_000
+        assert result.model_mapped is True
+        assert result.energy.source or "not measurable here: " in result.energy.why
 
 
 def test_accuracy_is_of_the_examples_that_were_asked_for(measured: Measurement) -> None:

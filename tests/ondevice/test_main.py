@@ -128,7 +128,7 @@ def test_stdout_carries_events_alone_whatever_libraries_print(store: Path, tmp_p
     shell = ["sh", "-c", 'exec "$@" --events 3 3>&1 1>&2', "sh", *start("zipapp", tmp_path), "run"]
     done = run(shell, job(), store, PYTHONPATH=str(tmp_path / "chatty"))
     assert done.returncode == 0, done.stdout
-    predict, measure = ["loaded", "memory", "outputs"], ["loaded", "warmup", "sample", "sample"]
+    predict, measure = ["loaded", "memory", "outputs"], ["condition", "loaded", "warmup", "sample", "sample"]
     kinds = [event["event"] for event in events(done.stdout)]
     assert kinds == ["ready", "condition", *predict, *measure, "condition", "result"]
     assert "a library says {} on stdout" in done.stderr

@@ -66,7 +66,15 @@ def test_each_process_is_fresh_and_stamped(tmp_path: Path) -> None:
 def test_a_model_without_preprocessing_gives_no_predictions(tmp_path: Path) -> None:
     models = [{"sha256": "a" * 64, "name": "model.tflite", "preprocessing": None}]
     seen, _ = run_with("event('outputs')", tmp_path, models=models)
-    assert "outputs" not in kinds(seen)
+    assert kinds(seen) == ["ready", "condition", "condition", "result"]
+
+
+def test_of_a_model_without_preprocessing_the_memory_is_known_all_the_same(tmp_path: Path) -> None:
+    models = [{"sha256": "a" * 64, "name": "model.tflite", "preprocessing": None}]
+    seen, _ = run_with(
+        "event('memory', task=task['task'])", tmp_path, models=models, want=["latency"], processes=0
+    )
+    assert [event["task"] for event in seen if event["event"] == "memory"] == ["load"]
 
 
 DEATHS = [
