@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
@@ -123,9 +123,14 @@ def load(name: str) -> Device:
     tables = read_toml(path)
     if "name" in tables:
         raise EdgebigError(f"{path.name}: unknown key 'name'", "a device is named by its file")
-    if "kind" not in tables:
-        raise EdgebigError(f"{path.name}: 'kind' is missing", f"one of: {', '.join(KINDS)}")
-    kind = KINDS.get(str(tables["kind"]))
+    return of_facts({**tables, "name": path.stem}, path.name)
+
+
+def of_facts(facts: dict[str, Any], file: str) -> Device:
+    """The device of these keys, its kind and name among them; `file`: where they stand. Raises EdgebigError."""
+    if "kind" not in facts:
+        raise EdgebigError(f"{file}: 'kind' is missing", f"one of: {', '.join(KINDS)}")
+    kind = KINDS.get(str(facts["kind"]))
     if kind is None:
-        raise EdgebigError(f"{path.name}: no kind '{tables['kind']}'", f"use one of: {', '.join(KINDS)}")
-    return validate(kind, {**tables, "name": path.stem}, path.name)
+        raise EdgebigError(f"{file}: no kind '{facts['kind']}'", f"use one of: {', '.join(KINDS)}")
+    return validate(kind, facts, file)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgebig.cli import options
-from edgebig.errors import EXIT_INTERRUPTED, EXIT_SHORTFALL
+from edgebig.errors import EXIT_INTERRUPTED, EXIT_SHORTFALL, EdgebigError
+
+if TYPE_CHECKING:
+    from edgebig.measurement import Measurement
 
 
 def add_to(app: typer.Typer) -> None:
@@ -39,6 +42,13 @@ def bench(
     out: Annotated[
         Path | None, typer.Option(help="The record's file; default: bench/ beside the first model.")
     ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RECORD",
+            help="Go on with the incomplete record of a device that went away; it says the rest.",
+        ),
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Measure accuracy and latency of .tflite files on a device, in turns."""
@@ -49,6 +59,11 @@ def bench(
     from edgebig.progress import say
     from edgebig.targets.table import TARGETS
 
+    if resume is not None:
+        if models:
+            raise EdgebigError("--resume goes with no models: the record names them", "leave them out")
+        _show(_kept(lambda: _resumed(resume, data), resume), resume, json)
+        return
     target = devices.load(device)
     target_name = targets.implied_by(target.kind, target.delegate)
 
@@ -60,12 +75,15 @@ def bench(
     settings = benching.Settings(examples, processes, rounds, samples, deadline_s=deadline)
     source = runs.usual_source([item.path for item in artifacts], data)
     path = measurements.reserve(target.name, runs.beside(artifacts[0].path), out)
-    measurement = _measured(
-        lambda: benching.bench(
-            artifacts, target, settings, data or runs.data_folder(artifacts[0].path.parent), source
-        )
-    )
-    measurements.save(measurement, path)
+    folder = data or runs.data_folder(artifacts[0].path.parent)
+    measurement = _kept(lambda: benching.bench(artifacts, target, settings, folder, source), path)
+    _show(measurement, path, json)
+
+
+def _show(measurement: Measurement, path: Path, json: bool) -> None:
+    from edgebig import artifact
+    from edgebig.progress import say
+
     if json:
         options.print_json(artifact.dump_record(measurement))
     else:
@@ -79,9 +97,42 @@ def bench(
         raise typer.Exit(EXIT_SHORTFALL)
 
 
-def _measured(measure: Callable[[], Any]) -> Any:
+def _kept(measure: Callable[[], Measurement], path: Path) -> Measurement:
+    """What `measure` gives, written to `path`; where the device goes away, the part that was measured."""
+    from edgebig import measurement as measurements
+    from edgebig import partial
+
     try:
-        return measure()
+        measurement = measure()
+    except partial.Unfinished as unfinished:
+        raise unfinished.keep(path) from unfinished
     except KeyboardInterrupt:
         typer.echo("edgebig: stopped; nothing was recorded", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
+    measurements.save(measurement, path)
+    return measurement
+
+
+def _resumed(path: Path, data: Path | None) -> Measurement:
+    """What the incomplete record at `path` lacks, measured, and the whole of it."""
+    from edgebig import artifact, partial, runs
+    from edgebig import bench as benching
+    from edgebig import device as devices
+
+    record, _ = partial.load(path)
+    artifacts = [artifact.load(Path(model.name)) for model in record.models]
+    for item, model in zip(artifacts, record.models, strict=True):
+        if item.sha256 != model.sha256:
+            raise EdgebigError(
+                f"{item.path}: is another file than the one that {path} measured",
+                "measure anew, without --resume",
+            )
+    paths = [item.path for item in artifacts]
+    return benching.bench(
+        artifacts,
+        devices.of_facts(record.device.model_dump(), str(path)),
+        benching.Settings(**record.settings.model_dump()),
+        data or runs.data_folder(paths[0].parent),
+        runs.usual_source(paths, data),
+        record,
+    )

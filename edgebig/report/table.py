@@ -27,6 +27,9 @@ def show(measurement: Measurement, console: Console) -> None:
     """The headline is the whole frame; its three parts, size and accuracy stand beside it."""
     if measurement.provenance in _UNREAL:
         console.print(Text(_UNREAL[measurement.provenance], "bold red"))
+    if (part := measurement.incomplete) is not None:
+        told = f"INCOMPLETE: {part.processes} of {part.of} processes, then: {part.why.splitlines()[0]}"
+        console.print(Text(told, "bold red"))
     console.print(Text(_title(measurement), "bold"))
     table = _table(measurement)
     # In a narrower window the terminal folds the lines; a figure with its end cut off would be another figure.
@@ -55,13 +58,13 @@ def _table(measurement: Measurement) -> Table:
         "invoke p50\n95 %",
     ):
         table.add_column(heading, justify="right", no_wrap=True)
-    names = _names(measurement)
+    names = short_names(measurement)
     for model in measurement.models:
-        table.add_row(*(Text(cell) for cell in (names[model.name], *_figures(model))))
+        table.add_row(*(Text(cell) for cell in (names[model.name], *figures(model))))
     return table
 
 
-def _names(measurement: Measurement) -> dict[str, str]:
+def short_names(measurement: Measurement) -> dict[str, str]:
     """path -> what it is called here: as little of the path's end as tells the models apart."""
     paths = [Path(model.name).with_suffix("") for model in measurement.models]
     for parts in range(1, max(len(path.parts) for path in paths) + 1):
@@ -71,7 +74,7 @@ def _names(measurement: Measurement) -> dict[str, str]:
     return {model.name: name for model, name in zip(measurement.models, short, strict=True)}
 
 
-def _figures(model: ModelResult) -> list[str]:
+def figures(model: ModelResult) -> list[str]:
     accuracy = model.accuracy
     deflated = _size(model.deflated_bytes) if model.deflated_bytes else "-"
     cells = [
@@ -122,7 +125,7 @@ def _size(size_bytes: int) -> str:
 
 def notes(measurement: Measurement) -> list[str]:
     """What a reader must know besides the figures, a line each."""
-    names = _names(measurement)
+    names = short_names(measurement)
     lines = [_how(measurement)]
     lines += [text for comparison in measurement.comparisons if (text := _comparison(comparison, names))]
     for model in measurement.models:
@@ -171,11 +174,11 @@ def _start(model: ModelResult) -> str:
     """What the table has no room for: how it starts, and how the times of single inferences end."""
     latency = model.latency
     init, first = (statistics.median(times_ns) for times_ns in (latency.init, latency.first))
-    parts = [f"init {_time(init)}, first invoke {_time(first)}"]
+    parts = [f"init {time_text(init)}, first invoke {time_text(first)}"]
     # Samples of `invoke` are means over a batch, which hide the slow ones.
     if (single := latency.summary.get("inference")) and single.p90_ns:
-        tail = f", p99 {_time(single.p99_ns)}" if single.p99_ns else ""
-        parts.append(f"single inferences p90 {_time(single.p90_ns)}{tail}")
+        tail = f", p99 {time_text(single.p99_ns)}" if single.p99_ns else ""
+        parts.append(f"single inferences p90 {time_text(single.p90_ns)}{tail}")
     if model.peak_memory_kb:
         parts.append(f"peak memory {model.peak_memory_kb / 1000:.0f} MB")
     return "; ".join(parts)
@@ -193,7 +196,7 @@ def _disturbed(model: ModelResult) -> str:
     )
 
 
-def _time(time_ns: float) -> str:
+def time_text(time_ns: float) -> str:
     unit, unit_ns = _unit(time_ns)
     return f"{_figure(time_ns / unit_ns)} {unit}"
 
