@@ -42,9 +42,9 @@ class Environment:
 
 
 ENVIRONMENTS: Mapping[str, Environment] = {
-    # Its last wheels, built against numpy 1.
+    # Its last wheels, built against numpy 1. Pillow is for `predict`.
     "tflite-runtime": Environment(
-        ("tflite-runtime==2.14.0", "numpy<2"), range(9, 12), "the runtime of older boards"
+        ("tflite-runtime==2.14.0", "numpy<2", "pillow>=10.3"), range(9, 12), "the runtime of older boards"
     ),
     # Nightly builds, of which the index keeps only the last few: an exact pin would be gone in a month.
     "tflite-micro": Environment(

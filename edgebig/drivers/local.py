@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import shlex
@@ -13,7 +14,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from edgebig import files, lookup
+from edgebig import environment, files, lookup
 from edgebig.device import LocalDevice
 from edgebig.drivers import board, payload, stream
 from edgebig.drivers.protocol import Capabilities, DeviceFacts, Event, Job
@@ -24,10 +25,11 @@ _FACTS_DEADLINE_S = 60.0
 
 
 class LocalDriver:
-    """One session on the machine that edgebig runs on."""
+    """One session on the machine that edgebig runs on. Raises EdgebigError where its runtime's Python is not made."""
 
     def __init__(self, device: LocalDevice) -> None:
         self.device = device
+        self._python = python_of(device)
 
     def sessions(self) -> Iterator[AbstractContextManager[LocalSession]]:
         yield self._session()
@@ -38,12 +40,20 @@ class LocalDriver:
         store.mkdir(parents=True, exist_ok=True)
         with contextlib.closing(hold(str(store), board.me())) as holding:
             board.wait_for_lock(holding, "this machine")
-            yield LocalSession(store, python_of(self.device), emulated=self.device.emulated)
+            yield LocalSession(store, self._python, emulated=self.device.emulated)
 
 
 def python_of(device: LocalDevice) -> list[str]:
-    """The words that start its Python: of an emulated board, an emulator and its options before it."""
-    return [os.path.expanduser(word) for word in shlex.split(device.python)] or [sys.executable]
+    """The words that start its Python: of an emulated board, an emulator and its options before it.
+
+    tflite-runtime has a Python of its own where this one lacks it. Raises EdgebigError where that is not made.
+    """
+    if device.python:
+        return [os.path.expanduser(word) for word in shlex.split(device.python)]
+    if device.runtime == "tflite-runtime" and importlib.util.find_spec("tflite_runtime") is None:
+        # Nor the user's PYTHONPATH, which is of another Python.
+        return [str(environment.python("tflite-runtime")), "-I"]
+    return [sys.executable]
 
 
 class LocalSession:
