@@ -49,6 +49,23 @@ def bench(
             help="Go on with the incomplete record of a device that went away; it says the rest.",
         ),
     ] = None,
+    cores: Annotated[
+        str, typer.Option(help="Only on these cores: big, little, or numbers as in 0,2-3.")
+    ] = "",
+    priority: Annotated[
+        int | None, typer.Option(min=-20, max=19, help="The nice value of what is measured.")
+    ] = None,
+    cool_down: Annotated[
+        float | None,
+        typer.Option(min=0, max=150, metavar="C", help="Wait before each process until no zone is hotter."),
+    ] = None,
+    soak: Annotated[
+        float,
+        typer.Option(
+            parser=options.duration, metavar="TIME", help="Run on for so long (90s, 10m), to see it drift."
+        ),
+    ] = "0s",  # type: ignore[assignment]  # as it is typed: the parser makes a number of it
+    energy: Annotated[bool, typer.Option(help="Measure energy, where the device shows it.")] = True,
     json: options.Json = False,
 ) -> None:
     """Measure accuracy and latency of .tflite files on a device, in turns."""
@@ -72,7 +89,10 @@ def bench(
         return targets.ready(run.variants(), target_name, str(run.folder))
 
     artifacts = [artifact.load(runs.resolve_model(model, choose)) for model in models or (None,)]
-    settings = benching.Settings(examples, processes, rounds, samples, deadline_s=deadline)
+    settings = benching.Settings(
+        examples, processes, rounds, samples, deadline_s=deadline,
+        cores=cores, priority=priority, cool_down_c=cool_down, soak_s=soak, energy=energy,
+    )  # fmt: skip
     source = runs.usual_source([item.path for item in artifacts], data)
     path = measurements.reserve(target.name, runs.beside(artifacts[0].path), out)
     folder = data or runs.data_folder(artifacts[0].path.parent)

@@ -25,6 +25,17 @@ SkipBroken = Annotated[
 ]
 
 
+_SECONDS_OF = {"": 1, "s": 1, "m": 60, "h": 3600}
+
+
+def duration(text: str) -> float:
+    """Seconds of a text as 90s, 10m, 1.5h or 45. Raises typer.BadParameter."""
+    match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)([smh]?)", text.strip())
+    if match is None:
+        raise typer.BadParameter(f"'{text}' is no duration: use as in 90s, 10m or 1h")
+    return float(match[1]) * _SECONDS_OF[match[2]]
+
+
 def settings(assignments: list[str] | None, seed: int | None, skip_broken: bool = False) -> list[str]:
     return [
         *(assignments or []),
