@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgebig.measurement import FRAME_PARTS, Comparison, Measurement, ModelResult
+from edgebig.report import circumstances
 
 COLUMNS = 80
 _DISTURBED_SHARE = 0.1
@@ -151,6 +152,9 @@ def notes(measurement: Measurement) -> list[str]:
             lines.append(f"{name}: {disturbed}: the machine was disturbed, measure again")
         if unsettled := sum(not settled for settled in model.latency.settled):
             lines.append(f"{name}: the warm-up did not settle in {unsettled} of its processes")
+        if model.verdict != "WRONG":
+            lines += [f"{name}: {line}" for line in circumstances.of_model(model)]
+    lines += circumstances.of_session(measurement)
     if busy := _busy(measurement):
         lines.append(busy)
     leak_check = str(measurement.data.model_dump()["leak_check"])
@@ -174,13 +178,13 @@ def _start(model: ModelResult) -> str:
     """What the table has no room for: how it starts, and how the times of single inferences end."""
     latency = model.latency
     init, first = (statistics.median(times_ns) for times_ns in (latency.init, latency.first))
-    parts = [f"init {time_text(init)}, first invoke {time_text(first)}"]
+    parts = [f"init {_time(init)}, first invoke {_time(first)}"]
     # Samples of `invoke` are means over a batch, which hide the slow ones.
     if (single := latency.summary.get("inference")) and single.p90_ns:
-        tail = f", p99 {time_text(single.p99_ns)}" if single.p99_ns else ""
-        parts.append(f"single inferences p90 {time_text(single.p90_ns)}{tail}")
-    if model.peak_memory_kb:
-        parts.append(f"peak memory {model.peak_memory_kb / 1000:.0f} MB")
+        tail = f", p99 {_time(single.p99_ns)}" if single.p99_ns else ""
+        parts.append(f"single inferences p90 {_time(single.p90_ns)}{tail}")
+    if took := circumstances.memory(model):
+        parts.append(took)
     return "; ".join(parts)
 
 
@@ -196,7 +200,7 @@ def _disturbed(model: ModelResult) -> str:
     )
 
 
-def time_text(time_ns: float) -> str:
+def _time(time_ns: float) -> str:
     unit, unit_ns = _unit(time_ns)
     return f"{_figure(time_ns / unit_ns)} {unit}"
 
