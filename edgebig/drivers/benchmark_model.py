@@ -8,6 +8,7 @@ litert/tools/benchmark_litert_model.h and tflite/tools/stats_calculator.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -83,7 +84,7 @@ def arguments(
 ) -> list[str]:
     """The words behind the tool's path. Raises EdgebigError where it has no such delegate."""
     chosen = _DELEGATES[tool.kind].get(delegate)
-    if chosen is None and tool.kind == "tflite" and ("/" in delegate or ".so" in delegate):
+    if chosen is None and tool.kind == "tflite" and _is_path(delegate):
         chosen = f"--external_delegate_path={delegate}"
     if chosen is None:
         raise EdgebigError(
@@ -163,8 +164,16 @@ def report(text: str, asked: str) -> Report:
     if inference is None:
         _malformed("it made no inference", text)
     first_us = (warmup or inference).first_us
-    if not all(value >= 0 for value in (init_us, first_us, inference.min_us)):
-        _malformed("a time is negative", text)
+    times_us = (
+        init_us,
+        first_us,
+        inference.min_us,
+        inference.max_us,
+        inference.mean_us,
+        inference.p50_us or 0.0,
+    )
+    if not all(0 <= time_us < math.inf for time_us in times_us):
+        _malformed("a time is negative or no number", text)
     return Report(init_us, first_us, inference, _peak_memory_kb(text), delegated(text, asked))
 
 
@@ -208,17 +217,21 @@ def delegated(text: str, asked: str) -> dict[str, Any]:
             text,
         )
     ]
-    refused = re.search(r"delegate is explicitly applied, the model graph will not be executed", text)
-    own = [entry for entry in taken if entry[0] == asked]
-    name, nodes, of, partitions = (own or taken or [("none", 0, 0, 0)])[0]
-    if asked == "none" or (refused and name == asked):
-        name, nodes = "none", 0
-    kernels = re.search(r"partially executed by the delegate w/ (\d+) delegate kernels", text)
-    whole = "model graph will be completely executed by the delegate" in text
-    if not taken and not refused and (kernels or whole):
-        # A build that does not log how many nodes were replaced says that some were.
-        name = asked
-    if name == asked and (kernels or whole):
+    # Several may be tried in one run, each with a line of its own.
+    applied = "external" if _is_path(asked) else asked
+    said = re.findall(
+        r"(?:Though|Explicitly applied) (\w+) delegate.*?(completely|partially|not be)(.*)", text
+    )
+    how, rest = next(((how, rest) for who, how, rest in said if who.lower() == applied), ("", ""))
+    own = [entry for entry in taken if entry[0] == asked and how != "not be"]
+    others = [entry for entry in taken if entry[0] != asked]
+    name, nodes, of, partitions = (own or others or [("none", 0, 0, 0)])[0]
+    if asked == "none":
+        name, nodes, partitions = "none", 0, 0
+    if how in ("completely", "partially"):
+        # A build that does not log how many nodes were replaced says this all the same.
+        name, nodes, of = (asked, nodes, of) if own else (asked, 0, 0)
+        kernels = re.search(r"w/ (\d+) delegate kernels", rest)
         partitions = int(kernels[1]) if kernels else 1
     return {"delegate": name, "nodes": nodes, "of": of, "partitions": partitions, "left": left(text)}
 
@@ -228,7 +241,11 @@ def _delegate_of(kernel: str, asked: str) -> str:
     for word, name in (("xnnpack", "xnnpack"), ("gpu", "gpu"), ("litert_cl", "gpu"), ("nnapi", "nnapi")):
         if word in kernel.lower():
             return name
-    return asked if "/" in asked or ".so" in asked else kernel
+    return asked if _is_path(asked) else kernel
+
+
+def _is_path(delegate: str) -> bool:
+    return "/" in delegate or ".so" in delegate
 
 
 def left(text: str) -> list[str]:
