@@ -249,18 +249,21 @@ class Store:
         """Raises DeviceError where the board has no room, or something else arrives."""
         if name in self._there:
             return
-        start = f"{_HASH}; cd {shlex.quote(self.folder)} >/dev/null || exit {_UNWRITABLE}"
+        # The folder is gone after `clean`.
+        enter = f"mkdir -p {_path(self.folder)} && cd {_path(self.folder)} >/dev/null && : >>{LOCK}"
+        start = f"umask 077; {_HASH}; {enter} || exit {_UNWRITABLE}"
         # The name is a promise that a cut-off disk may have broken: the content is read again.
-        told = ask(self.link, f"{start}; if [ -f {name} ]; then hash {name}; fi")
+        told = ask(self.link, f"{start}; if [ -f {name} ]; then hash {name}; fi", folder=self.folder)
         if not told.startswith(sha256):
             temporary = f".{name}-$$"
             told = ask(
                 self.link,
-                f"umask 077; {start}; trap 'rm -f {temporary}' EXIT; trap 'exit 74' HUP INT PIPE TERM; "
+                f"{start}; trap 'rm -f {temporary}' EXIT; trap 'exit 74' HUP INT PIPE TERM; "
                 f'cat >{temporary} || exit 74; set -- $(hash {temporary}); echo "$1"; '
                 f'[ "$1" != {sha256} ] || mv -f {temporary} {name}',
                 deadline_s=ANSWER_S + size / SLOWEST_BYTES_S,
                 sent=content,
+                folder=self.folder,
             )
             if not told.startswith(sha256):
                 raise DeviceError(
@@ -331,10 +334,14 @@ class BoardSession:
         return self._store.put(blob)
 
     def run(self, job: Job, deadline_s: float) -> Iterator[Event]:
+        return self.call("run", job.to_json(), deadline_s)
+
+    def call(self, action: str, task: dict[str, Any], deadline_s: float) -> Iterator[Event]:
+        """The events of one of the runner's actions."""
         self._store.send_runner()
         pid = None
         try:
-            for event in _runner(self._link, self._place, "run", job.to_json(), deadline_s):
+            for event in _runner(self._link, self._place, action, task, deadline_s):
                 if event["event"] == "started":
                     pid = event["pid"]
                 else:

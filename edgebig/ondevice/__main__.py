@@ -19,7 +19,7 @@ from typing import Any, Callable, TextIO
 def main() -> int:
     """Exit code 0 after a last `result` event, 1 after an `error` event."""
     parser = argparse.ArgumentParser(prog="edgebig-ondevice", description="edgebig's part on the device")
-    parser.add_argument("action", choices=["facts", "hold", "run", "child", "predict"])
+    parser.add_argument("action", choices=["facts", "hold", "run", "child", "predict", "environment"])
     parser.add_argument(
         "--store", default=".", help="the folder of the files that were sent, each named by its sha256"
     )
@@ -58,8 +58,11 @@ def main() -> int:
 
             steps = store.hold_for_host(arguments.store, task["holder"])
         elif arguments.action == "run":
-            python = json.loads(arguments.python) if arguments.python else [sys.executable]
-            steps = runner.run(task, arguments.store, [*python, os.path.abspath(sys.argv[0])])
+            steps = runner.run(task, arguments.store, [*_python(arguments), os.path.abspath(sys.argv[0])])
+        elif arguments.action == "environment":
+            from . import environment
+
+            steps = environment.steps(task, arguments.store, _python(arguments))
         elif arguments.action == "child":
             steps = _child_steps(task, arguments.store)
         else:
@@ -75,6 +78,10 @@ def main() -> int:
         # Nobody listens any more. The interpreter must not try to flush into the closed pipe.
         os._exit(130)
     return 0
+
+
+def _python(arguments: argparse.Namespace) -> list[str]:
+    return json.loads(arguments.python) if arguments.python else [sys.executable]
 
 
 def _child_steps(task: dict[str, Any], store: str) -> Iterator[dict[str, Any]]:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 import platform
+import struct
 import sys
 import time
 from typing import Any
 
 from . import cores, sysfs, throttling
 
-RUNTIME_PACKAGES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite-runtime"}
+RUNTIME_PACKAGES = {
+    "ai-edge-litert": "ai_edge_litert",
+    "tflite-runtime": "tflite-runtime",
+    "tensorflow": "tensorflow",
+}
+PACKAGES = ("numpy", "pillow")
 _CPU = "sys/devices/system/cpu"
 # Processors whose temperature is in no thermal zone; other chips' hwmon temperatures are of disks and boards.
 _CPU_SENSORS = ("coretemp", "k10temp", "zenpower")
@@ -30,7 +36,10 @@ def facts() -> dict[str, Any]:
         "cores": usable_cores(),
         "memory_kb": _memory_kb(),
         "python": platform.python_version(),
+        "bits": struct.calcsize("P") * 8,  # a kernel of 64 may run a system of 32
+        "libc": " ".join(platform.libc_ver()).strip(),
         "runtimes": {name: version for name in RUNTIME_PACKAGES for version in [_version(name)] if version},
+        "packages": {name: version for name in PACKAGES for version in [_version(name)] if version},
     }
 
 
