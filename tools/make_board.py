@@ -6,10 +6,10 @@
 FOLDER is ~/.cache/edgebig/boards, or what EDGEBIG_BOARDS says. The command that starts a board's Python is then
 BOARD/bin/python3, with a TFLite runtime; BOARD/bare/python3 is the same board as its system was installed.
 
-It needs qemu-user-static, apt and dpkg-deb, and takes half a minute: the machine's own Debian sources serve the packages
-and pip's index the wheels. Nothing is installed on this machine. A board that is there whole is left as it is; one that
-was cut off, or made by another version of this file, is made anew. QEMU's -L ROOT takes each file that a program
-opens from ROOT where it is there, and from this machine else.
+It needs qemu-user-static, apt and dpkg-deb, and takes half a minute: the machine's own Debian sources serve the
+packages and pip's index the wheels. Nothing is installed on this machine. A board that is there whole is left as it is;
+one that was cut off, or made by another version of this file, is made anew. QEMU's -L ROOT takes each file that a
+program opens from ROOT where it is there, and from this machine else.
 """
 
 from __future__ import annotations
@@ -56,8 +56,18 @@ class Board:
     architecture: Architecture
     processor: str
     model: str
-    cpuinfo: str
+    revision: str
     max_khz: int
+
+    def cpuinfo(self) -> str:
+        architecture, variant, part, revision, features = _CORES[self.processor]
+        cores = "".join(
+            f"processor\t: {number}\nBogoMIPS\t: 108.00\nFeatures\t: {features}\n"
+            f"CPU implementer\t: 0x41\nCPU architecture: {architecture}\nCPU variant\t: {variant}\n"
+            f"CPU part\t: {part}\nCPU revision\t: {revision}\n\n"
+            for number in range(4)
+        )
+        return f"{cores}Revision\t: {self.revision}\nModel\t\t: {self.model}\n"
 
 
 ARM64 = Architecture(
@@ -81,43 +91,23 @@ ARMHF = Architecture(
 )
 ARCHITECTURES = {architecture.name: architecture for architecture in (ARM64, ARMHF)}
 
-_FEATURES_64 = "fp asimd evtstrm crc32 cpuid"
-_FEATURES_76 = (
-    "fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp"
-)
-_FEATURES_32 = "half thumb fastmult vfp edsp neon vfpv3 tls vfpv4 idiva idivt vfpd32 lpae evtstrm"
-
-
-def _cpuinfo(part: str, variant: str, revision: str, features: str, architecture: int, tail: str) -> str:
-    """/proc/cpuinfo of a board with four equal cores."""
-    core = (
-        "processor\t: {number}\nBogoMIPS\t: 108.00\n"
-        f"Features\t: {features}\nCPU implementer\t: 0x41\nCPU architecture: {architecture}\n"
-        f"CPU variant\t: {variant}\nCPU part\t: {part}\nCPU revision\t: {revision}\n\n"
-    )
-    return "".join(core.format(number=number) for number in range(4)) + tail
-
-
+# What /proc/cpuinfo tells of each core: QEMU's processors by name, as real ones say it.
+_CORES = {
+    "cortex-a72": ("8", "0x0", "0xd08", "3", "fp asimd evtstrm crc32 cpuid"),
+    "cortex-a76": (
+        "8", "0x4", "0xd0b", "1",
+        "fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp",
+    ),
+    "cortex-a7": (
+        "7", "0x0", "0xc07", "5",
+        "half thumb fastmult vfp edsp neon vfpv3 tls vfpv4 idiva idivt vfpd32 lpae evtstrm",
+    ),
+}  # fmt: skip
 BOARDS = (
-    Board(
-        "emulated-pi-4", ARM64, "cortex-a72", "Raspberry Pi 4 Model B Rev 1.4",
-        _cpuinfo("0xd08", "0x0", "3", _FEATURES_64, 8, "Revision\t: c03114\nModel\t\t: Raspberry Pi 4 Model B Rev 1.4\n"),
-        1_800_000,
-    ),
-    Board(
-        "emulated-pi-5", ARM64, "cortex-a76", "Raspberry Pi 5 Model B Rev 1.0",
-        _cpuinfo("0xd0b", "0x4", "1", _FEATURES_76, 8, "Revision\t: c04170\nModel\t\t: Raspberry Pi 5 Model B Rev 1.0\n"),
-        2_400_000,
-    ),
-    Board(
-        "emulated-pi-32bit", ARMHF, "cortex-a7", "Raspberry Pi 2 Model B Rev 1.1",
-        _cpuinfo(
-            "0xc07", "0x0", "5", _FEATURES_32, 7,
-            "Hardware\t: BCM2835\nRevision\t: a01041\nModel\t\t: Raspberry Pi 2 Model B Rev 1.1\n",
-        ),
-        900_000,
-    ),
-)  # fmt: skip
+    Board("emulated-pi-4", ARM64, "cortex-a72", "Raspberry Pi 4 Model B Rev 1.4", "c03114", 1_800_000),
+    Board("emulated-pi-5", ARM64, "cortex-a76", "Raspberry Pi 5 Model B Rev 1.0", "c04170", 2_400_000),
+    Board("emulated-pi-32bit", ARMHF, "cortex-a7", "Raspberry Pi 2 Model B Rev 1.1", "a01041", 900_000),
+)
 
 
 def boards_dir() -> Path:
@@ -241,7 +231,7 @@ def _download(scratch: Path, architecture: Architecture, environ: Mapping[str, s
         encoding="utf-8",
     )
     environ = {**(os.environ if environ is None else environ), "APT_CONFIG": str(settings)}
-    # One source of several may not serve this architecture, or be behind: what is missing then is told by the next step.
+    # One source of several may not serve this architecture, or be behind: the next step tells what is missing then.
     updated = subprocess.run(
         ["apt-get", "update"], capture_output=True, text=True, timeout=LIMIT_S, env=environ, check=False
     )
@@ -263,7 +253,7 @@ def _lay_out(folder: Path, final: Path, debian: Path, board: Board) -> None:
         (root / path.name).symlink_to(Path("../..") / debian.name / "root" / path.name)
     thermal, policy = "sys/class/thermal/thermal_zone0", "sys/devices/system/cpu/cpufreq/policy0"
     for name, text in {
-        "proc/cpuinfo": board.cpuinfo,
+        "proc/cpuinfo": board.cpuinfo(),
         "proc/device-tree/model": f"{board.model}\0",
         f"{thermal}/type": "cpu-thermal\n",
         f"{thermal}/temp": "45277\n",
