@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgebig import artifact, drivers, energy, partial, soak, stats, throttling
+from edgebig import artifact, drivers, energy, files, partial, soak, stats, throttling
 from edgebig.artifact import Artifact
 from edgebig.check import tflite
 from edgebig.data import source as sources
@@ -292,6 +292,7 @@ def send(session: Session, subject: Subject, target: Device, settings: Settings)
         models=tuple(
             JobModel(
                 sha256=sha256,
+                keras=session.put(keras_model_of(item)) if target.runtime == "tensorflow" else None,
                 name=str(item.path),
                 preprocessing=item.card.preprocessing.model_dump() if item.card else None,
             )
@@ -314,6 +315,25 @@ def send(session: Session, subject: Subject, target: Device, settings: Settings)
         soak_s=settings.soak_s,
         want=_wanted(settings),
     )
+
+
+def keras_model_of(item: Artifact) -> Path:
+    """The Keras model that `item` was converted from, which TensorFlow as a runtime runs in its place.
+
+    Raises EdgebigError where it is not a run's float32.tflite, or the Keras model is not beside it.
+    """
+    path = item.path.with_name("model.keras")
+    if item.card is None or item.card.variant != "float32":
+        raise EdgebigError(
+            f"{item.path}: TensorFlow runs the Keras model of a run, and only float32.tflite is that model unchanged",
+            "give the float32.tflite of a run",
+        )
+    if not path.is_file():
+        raise EdgebigError(
+            f"{item.path}: no model.keras beside it, which TensorFlow would run",
+            "give it in its run's folder",
+        )
+    return path
 
 
 def _wanted(settings: Settings) -> tuple[Wanted, ...]:
@@ -389,6 +409,7 @@ def _result(
     return ModelResult(
         name=str(item.path),
         sha256=item.sha256,
+        keras_sha256=files.sha256_file(keras_model_of(item)) if target.runtime == "tensorflow" else None,
         size_bytes=item.path.stat().st_size,
         deflated_bytes=item.card.deflated_bytes if item.card else None,
         io=item.card.input.dtype if item.card else None,

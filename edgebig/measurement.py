@@ -97,6 +97,8 @@ class ModelResult(Spec):
 
     name: str
     sha256: str
+    # Of the Keras model that TensorFlow ran in place of this .tflite.
+    keras_sha256: str | None = None
     size_bytes: int
     deflated_bytes: int | None
     io: str | None

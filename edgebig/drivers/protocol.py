@@ -28,6 +28,8 @@ class JobModel(Spec):
     """A model that was put there, and how pictures are made into its input (None: its accuracy is not measured)."""
 
     sha256: str
+    # Of the Keras model that TensorFlow, as a runtime, runs in place of the .tflite.
+    keras: str | None = None
     name: str
     preprocessing: dict[str, Any] | None
 

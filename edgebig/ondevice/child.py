@@ -31,7 +31,7 @@ def run(task: dict[str, Any], store: str) -> Iterator[dict[str, Any]]:
     if timed:
         # The first model of a process pays for loading the libraries; `init` and `first` are to be the model's own.
         _load(task, store, task["models"][0]).warm_up()
-    infer.load_runtime(task["runtime"])
+    loading.load_runtime(task["runtime"])
     baseline_kb = conditions.peak_memory_kb()
     for model in task["models"]:
         loaded = _load(task, store, model)
@@ -64,7 +64,7 @@ def run(task: dict[str, Any], store: str) -> Iterator[dict[str, Any]]:
 
 
 def _load(task: dict[str, Any], store: str, model: dict[str, Any]) -> infer.Loaded:
-    path = os.path.join(store, model["sha256"])
+    path = os.path.join(store, model.get("keras") or model["sha256"])
     try:
         return loading.load(path, task)
     except Fault as fault:

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import delegates, gpu, infer
+from . import delegates, gpu, infer, keras_model
 from .faults import Fault
+
+
+def load_runtime(name: str) -> None:
+    """Its libraries, before a model. Raises Fault where it is unknown, missing or broken."""
+    if name == keras_model.RUNTIME:
+        keras_model.load_tensorflow()
+    else:
+        infer.load_runtime(name)
 
 
 def load(path: str, how: dict[str, Any]) -> infer.Loaded:
@@ -16,6 +24,8 @@ def load(path: str, how: dict[str, Any]) -> infer.Loaded:
     that they run.
     """
     runtime, delegate, threads = how["runtime"], how["delegate"], how["threads"]
+    if runtime == keras_model.RUNTIME:
+        return keras_model.KerasModel(path, delegate, threads, how["gpu_precision"])
     if delegate in infer.DELEGATES:
         return infer.Model(path, runtime, delegate, threads)
     if delegate != "gpu":

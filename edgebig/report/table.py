@@ -135,6 +135,11 @@ def notes(measurement: Measurement) -> list[str]:
             lines.append(
                 f"{name}: no card beside it: timed on noise, its accuracy and its outputs not checked"
             )
+        if model.keras_sha256:
+            lines.append(
+                f"{name}: TensorFlow ran the Keras model that it was made of (sha256 {model.keras_sha256[:12]}), "
+                "not the .tflite, whose size stands here"
+            )
         if model.verdict != "OK":
             lines.append(f"{name}: {model.verdict}: {model.cause}")
         if model.verdict != "WRONG" and model.parity:
