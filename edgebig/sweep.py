@@ -56,7 +56,7 @@ class Sweep:
 
 
 def variants(target: Device, threads: Sequence[int], delegates: Sequence[str]) -> list[tuple[str, Device]]:
-    """The device with each delegate and number of threads ([]: its own), and what to call it: "gpu", "2 threads".
+    """The device with each delegate and number of threads ([]: its own), and what to call it: "gpu with 2 threads".
 
     Raises EdgebigError where the device cannot have one of them.
     """
@@ -66,7 +66,7 @@ def variants(target: Device, threads: Sequence[int], delegates: Sequence[str]) -
             values = target.model_dump(exclude_unset=True)
             changed = {**values, "name": target.name, "delegate": delegate, "threads": count}
             words = [delegate] * bool(delegates) + [f"{count} thread" + "s" * (count != 1)] * bool(threads)
-            label = ", ".join(words)
+            label = " with ".join(words)
             hint = "use --threads and --delegate with what the device has: edgebig devices show NAME"
             found.append((label, validate(type(target), changed, f"{target.name}, {label}", hint=hint)))
     return found

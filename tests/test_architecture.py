@@ -119,7 +119,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "ondevice": set(),
     "phone": set(),
-    "drivers": {"device", "lookup", "environment", "flatbuffer", "micro", "flatbuffer"},
+    "drivers": {"device", "lookup", "environment", "flatbuffer", "micro"},
     "drivers.browser": {"device", "drivers", "phone"},
     "project": set(),
     "predict": {"artifact", "device", "drivers", "lookup"},
@@ -132,12 +132,15 @@ ROOMS: dict[str, set[str]] = {
     },
     "group": {"device"},
     "sweep": {"device", "drivers", "bench", "measurement", "stats"},
+    "campaign": {
+        "device", "drivers", "artifact", "bench", "group", "measurement", "partial", "runs", "sweep", "targets",
+    },
     "evaluation": {"artifact", "device", "drivers", "stats", "data.examples"},
     "report": {
         "energy", "soak", "throttling",
         "flatbuffer",
         "measurement", "stats", "evaluation", "artifact", "data.examples", "data.survey", "inspection", "comparison",
-        "check.layers", "check.matching", "check.signal",
+        "check.layers", "check.matching", "check.signal", "campaign", "sweep",
     },
     "search": {"train", "compress", "bench", "report"},
     "doctor": {"lookup", "device"},
@@ -149,6 +152,7 @@ ROOMS: dict[str, set[str]] = {
 # Where a module of a package is a room of its own.
 OWN_ROOMS = {"data", "check"}
 
+# By name, since ondevice runs where there is no edgebig: ondevice/keras_model.py imports TensorFlow as a runtime.
 TENSORFLOW = {"tensorflow", "tf_keras", "keras", "tensorflow_model_optimization"}
 MAY_IMPORT_KERAS_ROOM = {
     "data.augment",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -12,7 +12,10 @@ from edgebig.cli import options
 from edgebig.errors import EXIT_INTERRUPTED, EXIT_SHORTFALL, EdgebigError
 
 if TYPE_CHECKING:
-    from edgebig.measurement import Measurement
+    from edgebig.campaign import Found
+    from edgebig.device import Device
+
+T = TypeVar("T")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -28,9 +31,21 @@ def bench(
         ),
     ] = None,
     device: Annotated[
-        str,
-        typer.Option(help="Where; 'edgebig devices' lists them.", autocompletion=options.complete_device),
-    ] = "local",
+        str | None,
+        typer.Option(
+            help="Where, several as in pi4,pi5; 'edgebig devices' lists them. Default: local.",
+            autocompletion=options.complete_devices,
+        ),
+    ] = None,
+    everywhere: Annotated[
+        bool, typer.Option("--all", help="On every device that answers, but the fake ones.")
+    ] = False,
+    threads: Annotated[
+        str, typer.Option(help="In place of the device's own; several, as in 1,2,4, are tried in turns.")
+    ] = "",
+    delegate: Annotated[
+        str, typer.Option(help="In place of the device's own; several, as in cpu,gpu, are tried in turns.")
+    ] = "",
     data: options.DataFolder = None,
     examples: Annotated[
         int | None, typer.Option(min=1, help="Only so many test examples, as many of each class.")
@@ -69,90 +84,86 @@ def bench(
     json: options.Json = False,
 ) -> None:
     """Measure accuracy and latency of .tflite files on a device, in turns."""
-    from edgebig import artifact, runs, targets
-    from edgebig import bench as benching
-    from edgebig import device as devices
-    from edgebig import measurement as measurements
-    from edgebig.progress import say
-    from edgebig.targets.table import TARGETS
+    from edgebig import campaign
+    from edgebig.bench import Settings
 
     if resume is not None:
         if models:
             raise EdgebigError("--resume goes with no models: the record names them", "leave them out")
-        _show(_kept(lambda: _resumed(resume, data), resume), resume, json)
+        _show(campaign.Found([_measured(lambda: campaign.resume(resume, data))]), json)
         return
-    target = devices.load(device)
-    target_name = targets.implied_by(target.kind, target.delegate)
-
-    def choose(run: runs.Run) -> Path:
-        say(f"{target.name}: for {TARGETS[target_name].about}")
-        return targets.ready(run.variants(), target_name, str(run.folder))
-
-    artifacts = [artifact.load(runs.resolve_model(model, choose)) for model in models or (None,)]
-    settings = benching.Settings(
+    settings = Settings(
         examples, processes, rounds, samples, deadline_s=deadline,
         cores=cores, priority=priority, cool_down_c=cool_down, soak_s=soak, energy=energy,
     )  # fmt: skip
-    source = runs.usual_source([item.path for item in artifacts], data)
-    path = measurements.reserve(target.name, runs.beside(artifacts[0].path), out)
-    folder = data or runs.data_folder(artifacts[0].path.parent)
-    measurement = _kept(lambda: benching.bench(artifacts, target, settings, folder, source), path)
-    _show(measurement, path, json)
+    asked = campaign.Asked(
+        _targets(device, everywhere),
+        models or (),
+        settings,
+        _numbers(threads),
+        _delegates(delegate),
+        data,
+        out,
+    )
+    _show(_measured(lambda: campaign.run(asked)), json)
 
 
-def _show(measurement: Measurement, path: Path, json: bool) -> None:
-    from edgebig import artifact
+def measure(models: list[str], json: bool) -> None:
+    """As `edgebig bench MODELS`."""
+    from edgebig import campaign
+    from edgebig.bench import Settings
+
+    asked = campaign.Asked(_targets(None, False), models, Settings())
+    _show(_measured(lambda: campaign.run(asked)), json)
+
+
+def _targets(names: str | None, everywhere: bool) -> list[Device]:
+    from edgebig import group
+
+    if everywhere and names is not None:
+        raise EdgebigError("--all and --device name devices in two ways", "give one of them")
+    return group.load("local" if names is None else names)
+
+
+def _numbers(text: str) -> list[int]:
+    words = _words(text)
+    if not all(word.isascii() and word.isdigit() and 0 < int(word) <= 256 for word in words):
+        raise EdgebigError(f"--threads {text}: wants numbers from 1 to 256", "as in --threads 1,2,4")
+    return [int(word) for word in words]
+
+
+def _delegates(text: str) -> list[str]:
+    # What people call it; on a processor it is XNNPACK that computes.
+    return ["xnnpack" if word == "cpu" else word for word in _words(text)]
+
+
+def _words(text: str) -> list[str]:
+    return list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+
+
+def _show(found: Found, json: bool) -> None:
+    from edgebig import artifact, campaign
     from edgebig.progress import say
 
+    alone = found.rows[0].measurement if len(found.rows) == 1 and not found.best else None
     if json:
-        options.print_json(artifact.dump_record(measurement))
+        options.print_json(artifact.dump_record(alone) if alone else campaign.record(found))
     else:
         from rich.console import Console
 
-        from edgebig.report import table
+        from edgebig.report import several, table
 
-        table.show(measurement, Console())
-    say(f"record: {path}")
-    if any(model.verdict in ("WRONG", "TOO BIG") for model in measurement.models):
-        raise typer.Exit(EXIT_SHORTFALL)
+        table.show(alone, Console()) if alone else several.show(found, Console())
+    for row in found.rows:
+        say(f"record: {row.path}" if row.path else f"no record: {row.name}")
+    measured = [row.measurement for row in found.rows if row.measurement is not None]
+    short = any(model.verdict in ("WRONG", "TOO BIG") for record in measured for model in record.models)
+    raise typer.Exit(found.exit_code or (EXIT_SHORTFALL if short else 0))
 
 
-def _kept(measure: Callable[[], Measurement], path: Path) -> Measurement:
-    """What `measure` gives, written to `path`; where the device goes away, the part that was measured."""
-    from edgebig import measurement as measurements
-    from edgebig import partial
-
+def _measured(measure: Callable[[], T]) -> T:
     try:
-        measurement = measure()
-    except partial.Unfinished as unfinished:
-        raise unfinished.keep(path) from unfinished
+        return measure()
     except KeyboardInterrupt:
         typer.echo("edgebig: stopped; nothing was recorded", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    measurements.save(measurement, path)
-    return measurement
-
-
-def _resumed(path: Path, data: Path | None) -> Measurement:
-    """What the incomplete record at `path` lacks, measured, and the whole of it."""
-    from edgebig import artifact, partial, runs
-    from edgebig import bench as benching
-    from edgebig import device as devices
-
-    record, _ = partial.load(path)
-    artifacts = [artifact.load(Path(model.name)) for model in record.models]
-    for item, model in zip(artifacts, record.models, strict=True):
-        if item.sha256 != model.sha256:
-            raise EdgebigError(
-                f"{item.path}: is another file than the one that {path} measured",
-                "measure anew, without --resume",
-            )
-    paths = [item.path for item in artifacts]
-    return benching.bench(
-        artifacts,
-        devices.of_facts(record.device.model_dump(), str(path)),
-        benching.Settings(**record.settings.model_dump()),
-        data or runs.data_folder(paths[0].parent),
-        runs.usual_source(paths, data),
-        record,
-    )

@@ -120,7 +120,7 @@ def compress(
     else:
         _show(chosen, made, card)
     if bench:
-        from edgebig.cli.bench import bench as measure_all
+        from edgebig.cli.bench import measure as measure_all
 
         files = [chosen.folder / "float32.tflite", *(step.path for step in made.steps), made.artifact.path]
         measure_all([str(path) for path in files], json=json)

@@ -66,6 +66,13 @@ def complete_device(incomplete: str) -> list[str]:
     return _complete("devices", incomplete)
 
 
+def complete_devices(incomplete: str) -> list[str]:
+    """Of a list between commas, the last name."""
+    before, comma, last = incomplete.rpartition(",")
+    taken = before.split(",")
+    return [f"{before}{comma}{name}" for name in _complete("devices", last) if name not in taken]
+
+
 def _complete(kind: str, incomplete: str) -> list[str]:
     from edgebig import lookup
 

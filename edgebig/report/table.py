@@ -124,8 +124,8 @@ def _size(size_bytes: int) -> str:
     return f"{size_bytes / 1e3:.1f} kB" if size_bytes < 1e7 else f"{size_bytes / 1e6:.1f} MB"
 
 
-def notes(measurement: Measurement) -> list[str]:
-    """What a reader must know besides the figures, a line each."""
+def notes(measurement: Measurement, *, brief: bool = False) -> list[str]:
+    """What a reader must know besides the figures, a line each; `brief`: of a model that is right no more figures."""
     names = short_names(measurement)
     lines = [_how(measurement)]
     lines += [text for comparison in measurement.comparisons if (text := _comparison(comparison, names))]
@@ -142,7 +142,7 @@ def notes(measurement: Measurement) -> list[str]:
             )
         if model.verdict != "OK":
             lines.append(f"{name}: {model.verdict}: {model.cause}")
-        if model.verdict != "WRONG" and model.parity:
+        if model.verdict != "WRONG" and model.parity and not brief:
             parity = model.parity
             lines.append(
                 f"{name}: outputs differ from the reference kernels by {parity.rms_difference:.1g} {parity.unit} "
@@ -151,7 +151,7 @@ def notes(measurement: Measurement) -> list[str]:
             )
         if model.fit:
             lines.append(f"{name}: {model.fit.sentence()}")
-        if model.verdict != "WRONG" and model.latency.init:
+        if model.verdict != "WRONG" and model.latency.init and not brief:
             lines.append(f"{name}: {_start(model)}")
         if model.verdict != "WRONG" and model.latency.processes and (disturbed := _disturbed(model)):
             lines.append(f"{name}: {disturbed}: the machine was disturbed, measure again")

@@ -1,0 +1,258 @@
+"""bench as it is asked for: models on one device or on several, with its own settings or with several in turns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from edgebig import artifact, bench, drivers, group, measurement, runs, sweep, targets
+from edgebig import device as devices
+from edgebig import partial as incomplete
+from edgebig.artifact import Artifact
+from edgebig.bench import Settings, Subject
+from edgebig.device import Device
+from edgebig.errors import EXIT_DEVICE, EdgebigError
+from edgebig.group import Failure, Outcome
+from edgebig.measurement import Measurement
+from edgebig.partial import Unfinished
+from edgebig.progress import say
+from edgebig.sweep import Best, Sweep
+from edgebig.targets.table import TARGETS
+
+
+@dataclass(frozen=True)
+class Asked:
+    """`models`: as a user names them, none for the newest; `threads`, `delegates`: what is put in place of the
+    devices' own, several to be tried in turns; `out`: the record's file, of several records their folder.
+    """
+
+    targets: Sequence[Device]
+    models: Sequence[str]
+    settings: Settings
+    threads: Sequence[int] = ()
+    delegates: Sequence[str] = ()
+    data: Path | None = None
+    out: Path | None = None
+
+    @property
+    def is_sweep(self) -> bool:
+        return len(self.threads) > 1 or len(self.delegates) > 1
+
+    def checked(self) -> Asked:
+        """With what stands in place of the devices' own put into them. Raises EdgebigError where it cannot be."""
+        if self.is_sweep and self.settings.soak_s:
+            raise EdgebigError("--soak goes with one setting, not with a sweep", "soak the best one")
+        if self.is_sweep:
+            for target in self.targets:
+                sweep.variants(target, self.threads, self.delegates)
+            return self
+        targets = [sweep.variants(target, self.threads, self.delegates)[0][1] for target in self.targets]
+        return replace(self, targets=targets, threads=(), delegates=())
+
+
+@dataclass(frozen=True)
+class Row:
+    """A device, or one setting of it: its record and where that is, or why there is none."""
+
+    device: str
+    setting: str
+    measurement: Measurement | None = None
+    path: Path | None = None
+    failure: Failure | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.device}: {self.setting}" if self.setting else self.device
+
+
+@dataclass
+class Found:
+    """Rows in the order of devices and settings; `best`: by the device's name, for each model."""
+
+    rows: list[Row] = field(default_factory=list)
+    best: dict[str, tuple[Best, ...]] = field(default_factory=dict)
+
+    @property
+    def exit_code(self) -> int:
+        """Of what failed: 4 where a device did, else that of the first; 0 where none did, or a sweep found others."""
+        codes = [row.failure.exit_code for row in self.rows if row.failure and row.device not in self.best]
+        return EXIT_DEVICE if EXIT_DEVICE in codes else codes[0] if codes else 0
+
+
+def run(asked: Asked) -> Found:
+    """Measures, and saves each record as soon as it is there.
+
+    Raises EdgebigError where the models do not go together, and what the one device raises; of several devices, those
+    that fail are rows.
+    """
+    asked = asked.checked()
+    if len(asked.targets) == 1:
+        drivers.connect(asked.targets[0])  # What it lacks is told before anything is computed.
+    found = Found()
+    with _prepared(asked) as subjects:
+        places, tasks = {}, []
+        for target in asked.targets:
+            subject = subjects[_form(target)]
+            places[target.name] = _places(asked, target, subject)
+            tasks.append(group.Task(target, _call(asked, target, subject, places[target.name])))
+
+        def keep(outcome: Outcome) -> None:
+            found.rows += _kept(outcome, places[outcome.device])
+            if isinstance(outcome.result, Sweep):
+                found.best[outcome.device] = outcome.result.best
+
+        if len(tasks) == 1:
+            keep(Outcome(tasks[0].target.name, tasks[0].call()))
+        else:
+            group.run(tasks, keep)
+    order = {target.name: number for number, target in enumerate(asked.targets)}
+    found.rows.sort(key=lambda row: order[row.device])
+    return found
+
+
+def _call(asked: Asked, target: Device, subject: Subject, places: Mapping[str, Path]) -> Callable[[], Any]:
+    if asked.is_sweep:
+        wanted = sweep.variants(target, asked.threads, asked.delegates)
+        return partial(sweep.sweep, subject, target, wanted, asked.settings)
+    return partial(_measured, subject, target, asked.settings, places[""])
+
+
+def _measured(subject: Subject, target: Device, settings: Settings, path: Path) -> Measurement:
+    """Where the device goes away, the part that was measured is written to `path`."""
+    try:
+        return bench.measure(subject, target, settings)
+    except Unfinished as unfinished:
+        raise unfinished.keep(path) from unfinished
+
+
+def resume(path: Path, data: Path | None) -> Row:
+    """What the incomplete record at `path` lacks, measured, and the whole of it, written there.
+
+    Raises EdgebigError where it is none, or its models are other files now.
+    """
+    record, _ = incomplete.load(path)
+    artifacts = [artifact.load(Path(model.name)) for model in record.models]
+    for item, model in zip(artifacts, record.models, strict=True):
+        if item.sha256 != model.sha256:
+            raise EdgebigError(
+                f"{item.path}: is another file than the one that {path} measured",
+                "measure anew, without --resume",
+            )
+    paths = [item.path for item in artifacts]
+    target = devices.of_facts(record.device.model_dump(), str(path))
+    folder, source = data or runs.data_folder(paths[0].parent), runs.usual_source(paths, data)
+    try:
+        whole = bench.bench(
+            artifacts, target, Settings(**record.settings.model_dump()), folder, source, record
+        )
+    except Unfinished as unfinished:
+        raise unfinished.keep(path) from unfinished
+    measurement.save(whole, path)
+    return Row(target.name, "", whole, path)
+
+
+# ---------------------------------------------------------------- what is measured
+
+
+def _form(target: Device) -> tuple[str, int | None]:
+    """Devices of which it is the same are given the same files, held against the same reference outputs."""
+    name = (
+        "tensorflow" if target.runtime == "tensorflow" else targets.implied_by(target.kind, target.delegate)
+    )
+    return name, bench.parity_examples(target)
+
+
+@contextmanager
+def _prepared(asked: Asked) -> Iterator[Mapping[tuple[str, int | None], Subject]]:
+    with ExitStack() as stack:
+        subjects: dict[tuple[str, int | None], Subject] = {}
+        for target in asked.targets:
+            form = _form(target)
+            if form not in subjects:
+                artifacts = _artifacts(asked, target, form[0])
+                subjects[form] = stack.enter_context(
+                    bench.prepared(
+                        artifacts,
+                        asked.settings,
+                        asked.data or runs.data_folder(artifacts[0].path.parent),
+                        runs.usual_source([item.path for item in artifacts], asked.data),
+                        form[1],
+                    )
+                )
+        yield subjects
+
+
+def _artifacts(asked: Asked, target: Device, target_name: str) -> list[Artifact]:
+    def choose(run: runs.Run) -> Path:
+        if target_name == "tensorflow":
+            return run.folder / "float32.tflite"
+        say(f"{target.name}: for {TARGETS[target_name].about}")
+        return targets.ready(run.variants(), target_name, str(run.folder))
+
+    return [artifact.load(runs.resolve_model(model, choose)) for model in asked.models or (None,)]
+
+
+# ---------------------------------------------------------------- where the records go
+
+
+def _places(asked: Asked, target: Device, subject: Subject) -> dict[str, Path]:
+    """Each setting's label ("" without a sweep) -> its record's file. Raises where that cannot be written."""
+    beside = runs.beside(subject.artifacts[0].path)
+    if not asked.is_sweep and len(asked.targets) == 1:
+        return {"": measurement.reserve(target.name, beside, asked.out)}
+    if asked.out is not None and (asked.out.is_file() or asked.out.suffix == ".json"):
+        raise EdgebigError(f"--out {asked.out}: one file for several records", "name a folder")
+    wanted = sweep.variants(target, asked.threads, asked.delegates) if asked.is_sweep else [("", target)]
+    places = {}
+    for label, _ in wanted:
+        stem = "-".join(part for part in (target.name, re.sub(r"[^\w.]+", "-", label).strip("-")) if part)
+        path = asked.out / f"{stem}.json" if asked.out is not None else None
+        places[label] = measurement.reserve(stem, beside, path)
+    return places
+
+
+def _kept(outcome: Outcome, places: Mapping[str, Path]) -> list[Row]:
+    if outcome.failure is not None:
+        return [Row(outcome.device, "", failure=outcome.failure)]
+    if isinstance(outcome.result, Measurement):
+        measurement.save(outcome.result, places[""])
+        return [Row(outcome.device, "", outcome.result, places[""])]
+    rows = []
+    for one in outcome.result.settings:
+        if one.measurement is None:
+            failure = Failure(one.failure.problem, one.failure.hint, one.failure.exit_code)
+            rows.append(Row(outcome.device, one.label, failure=failure))
+        else:
+            measurement.save(one.measurement, places[one.label])
+            rows.append(Row(outcome.device, one.label, one.measurement, places[one.label]))
+    return rows
+
+
+def record(found: Found) -> dict[str, Any]:
+    """All of it as JSON values."""
+    rows = []
+    for row in found.rows:
+        values: dict[str, Any] = {"device": row.device, "setting": row.setting or None}
+        if row.failure is not None:
+            values["failure"] = vars(row.failure)
+        if row.measurement is not None:
+            values["record"] = str(row.path)
+            values["measurement"] = artifact.dump_record(row.measurement)
+        rows.append(values)
+    best = [
+        {
+            "device": device,
+            "model": one.model,
+            "setting": one.label,
+            "verdict": one.verdict,
+            "others": [vars(rival) for rival in one.rivals],
+        }
+        for device, chosen in found.best.items()
+        for one in chosen
+    ]
+    return {"schema": 1, "rows": rows, "best": best}
