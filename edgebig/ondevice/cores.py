@@ -19,11 +19,15 @@ class Cluster(NamedTuple):
 
 
 def online(root: str = "/") -> list[int]:
-    listed = sysfs.text(root, f"{_CPU}/online")
+    return _listed(root, f"{_CPU}/online") or list(range(os.cpu_count() or 1))
+
+
+def _listed(root: str, path: str) -> list[int]:
+    """The cores that the file lists; none where it cannot be read."""
     try:
-        return sysfs.cores_of(listed or "")
+        return sysfs.cores_of(sysfs.text(root, path) or "")
     except ValueError:
-        return list(range(os.cpu_count() or 1))
+        return []
 
 
 def clusters(root: str = "/") -> list[Cluster]:
@@ -43,8 +47,7 @@ def clusters(root: str = "/") -> list[Cluster]:
 
 def _speed(root: str, core: int) -> int:
     for speed, kind in ((2, "cpu_core"), (1, "cpu_atom")):
-        listed = sysfs.text(root, f"sys/devices/{kind}/cpus")
-        if listed and core in sysfs.cores_of(listed):
+        if core in _listed(root, f"sys/devices/{kind}/cpus"):
             return speed
     capacity = sysfs.number(root, f"{_CPU}/cpu{core}/cpu_capacity")
     if capacity:
@@ -53,8 +56,7 @@ def _speed(root: str, core: int) -> int:
     if len(policies) == len(online(root)) > 1:
         return 0
     for policy in policies:
-        listed = sysfs.text(root, f"{policy}/related_cpus")
-        if listed and core in sysfs.cores_of(listed):
+        if core in _listed(root, f"{policy}/related_cpus"):
             return sysfs.number(root, f"{policy}/cpuinfo_max_freq") or 0
     return 0
 

@@ -12,7 +12,7 @@ from . import sysfs, throttling
 
 _PERIOD_S = 0.1
 # Documentation/hwmon/ina2xx.rst, ina209.rst, ina238.rst, ina3221.rst; acpi_power_meter.rst; Asahi Linux's macsmc-hwmon.
-_SENSORS = re.compile(r"(ina|sq52)[0-9]{3}[a-z]?|ina2xx|power_meter|macsmc_hwmon")
+_SENSORS = re.compile(r"(ina|sq)[0-9]{3,5}[a-z]?|ina2xx|power_meter|macsmc_hwmon")
 # Labels of the rail that feeds the whole board: NVIDIA's Jetsons (VDD_IN, POM_5V_IN), Apple's SMC.
 _WHOLE_BOARD = ("VDD_IN", "POM_5V_IN", "VIN_SYS_5V0", "Total System Power")
 _LEAST_CURRENT_UA = 5_000
