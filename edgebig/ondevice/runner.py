@@ -129,7 +129,9 @@ def _child(
         raise Fault(
             "child-died",
             f"the process that ran {names} {how}",
-            "the file is damaged, or this runtime cannot run it here; what it printed last stands above",
+            "most often the board has run out of memory: end other programs there, or bench one model at a time"
+            if -code == signal.SIGKILL
+            else "the file is damaged, or this runtime cannot run it here; what it printed last stands above",
         )
 
 
