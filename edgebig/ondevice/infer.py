@@ -53,15 +53,19 @@ def load_runtime(name: str) -> Any:
         else:
             from tflite_runtime import interpreter
     except (ImportError, SystemError) as error:
-        # tflite-runtime 2.14 was built against numpy 1 and fails on import with numpy 2, by one or the other.
         if isinstance(error, SystemError) or "numpy" in str(error):
-            raise Fault(
-                "runtime-broken",
-                f"{name} does not load beside numpy {np.__version__}: {error}",
-                'pip install "numpy<2" in the environment of tflite-runtime',
-            ) from error
+            raise _broken(name, error) from error
         raise Fault("no-runtime", f"{name} is not installed here ({error})", f"pip install {name}") from error
     return interpreter
+
+
+def _broken(name: str, error: Exception) -> Fault:
+    """tflite-runtime 2.14 was built against numpy 1: with numpy 2 it fails on import, or as it loads a model."""
+    return Fault(
+        "runtime-broken",
+        f"{name} does not work beside numpy {np.__version__}: {_first_line(error)}",
+        'pip install "numpy<2" in the environment of tflite-runtime',
+    )
 
 
 class Loaded:
@@ -124,6 +128,8 @@ class Model(Loaded):
                 experimental_delegates=[] if library is None else [library],
             )
             self._interpreter.allocate_tensors()
+        except SystemError as error:
+            raise _broken(runtime, error) from error
         except (ValueError, RuntimeError) as error:
             raise Fault(
                 "bad-model",
