@@ -63,7 +63,7 @@ def _broken(name: str, error: Exception) -> Fault:
     """tflite-runtime 2.14 was built against numpy 1: with numpy 2 it fails on import, or as it loads a model."""
     return Fault(
         "runtime-broken",
-        f"{name} does not work beside numpy {np.__version__}: {_first_line(error)}",
+        f"{name} does not load beside numpy {np.__version__}: {_first_line(error)}",
         'pip install "numpy<2" in the environment of tflite-runtime',
     )
 
