@@ -494,7 +494,8 @@ def _verdict(parity: tflite.Parity | None, delegate: Delegate) -> tuple[Verdict,
             f"outputs differ from the reference kernels by {parity.rms_difference:.2g} {parity.unit} "
             f"(root mean square, tolerance {parity.tolerance:g}), {parity.labels_differ} of {parity.n} labels differ"
         )
-    if delegate.asked == "xnnpack" and (delegate.actual != "xnnpack" or delegate.nodes < delegate.of):
+    plain = delegate.asked in ("none", "reference")
+    if not plain and (delegate.actual != delegate.asked or delegate.nodes < delegate.of):
         left = ", ".join(delegate.left)
         usual = ", as in every int8 classifier" if delegate.left == ("SOFTMAX",) else ""
         return (

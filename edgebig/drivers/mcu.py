@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -81,6 +81,11 @@ class McuSession:
             path.unlink()
 
     def run(self, job: Job, deadline_s: float) -> Iterator[Event]:
+        known = get_args(McuDevice.model_fields["delegate"].annotation)
+        if job.delegate not in known:
+            raise EdgebigError(
+                f"a microcontroller has no delegate '{job.delegate}'", f"use one of: {', '.join(known)}"
+            )
         end_s = time.monotonic() + deadline_s
         yield {"event": "ready", "protocol": PROTOCOL, "facts": self.facts.machine}
         yield {"event": "condition", "when": "before"}
