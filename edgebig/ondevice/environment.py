@@ -26,13 +26,15 @@ _SLACK_BYTES = 8 << 20
 
 
 def steps(task: dict[str, Any], store: str, python: list[str]) -> Iterator[dict[str, Any]]:
-    """One `environment` event: what is there after `task["do"]`, which is look, install or remove.
+    """One `environment` event: the records of what was there `before`, and is there after `task["do"]`.
 
-    Its `record` is None where there is none; `python`: the words that start the Python of this machine. Raises Fault
-    where there is no room, a wheel is damaged, or what was installed does not load: what was there before stays then.
+    That is look, install or remove; a record is None where there is none. `python`: the words that start the Python of
+    this machine. Raises Fault where there is no room, a wheel is damaged, or what was installed does not load: what was
+    there before stays then.
     """
     for left in (_HALF_MADE, _OLD):
         shutil.rmtree(os.path.join(store, left), ignore_errors=True)
+    before = record(store)
     try:
         if task["do"] == "install":
             _install(task, store, python)
@@ -45,7 +47,7 @@ def steps(task: dict[str, Any], store: str, python: list[str]) -> Iterator[dict[
             f"the environment could not be written: {error.strerror}",
             "free some space there, or set 'folder' in the device's file to another disk",
         ) from error
-    yield {"event": "environment", "record": record(store)}
+    yield {"event": "environment", "before": before, "record": record(store)}
     yield {"event": "result", "complete": True}
 
 

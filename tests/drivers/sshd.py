@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,7 +33,7 @@ UsePAM no
 PasswordAuthentication no
 StrictModes no
 PermitRootLogin prohibit-password
-SetEnv HOME={home} LANG=C.UTF-8
+SetEnv HOME={home} LANG=C.UTF-8 PATH={path}
 """
 _CLIENT = """
 Host {name}
@@ -58,6 +58,8 @@ class Board:
     address: str = "127.0.0.1"
     inside: Sequence[str] = ()
     """A command that runs another one, as in a network namespace; empty: here."""
+    path: str = os.environ["PATH"]
+    """Where its sessions find python3 and all else."""
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -117,6 +119,26 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+def on_board(board: Board) -> list[int]:
+    """What runs there on its store: sshd's own processes and shells left out."""
+    found = []
+    for cmdline in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            words = cmdline.read_bytes().split(b"\0")
+            named = any(str(board.store).encode() in word for word in words)
+            if named and words[0].split(b"/")[-1] not in (b"sh", b"bash", b"ssh", b"sshd"):
+                found.append(int(cmdline.parent.name))
+    return found
+
+
+def gone(is_gone: Callable[[], bool], what: str) -> None:
+    """Waits: a process that was killed is gone when the system has come round to it."""
+    end_s = time.monotonic() + 30
+    while not is_gone():
+        assert time.monotonic() < end_s, f"still there: {what}"
+        time.sleep(0.05)
+
+
 def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -125,7 +147,9 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def board(address: str = "127.0.0.1", inside: Sequence[str] = ()) -> Iterator[Board]:
+def board(
+    address: str = "127.0.0.1", inside: Sequence[str] = (), path: str = os.environ["PATH"]
+) -> Iterator[Board]:
     """A board that runs, known to its user by its host key and he to it by his."""
     if not os.access(SSHD, os.X_OK):
         pytest.skip("needs openssh-server")
@@ -133,7 +157,7 @@ def board(address: str = "127.0.0.1", inside: Sequence[str] = ()) -> Iterator[Bo
         Path("/run/sshd").mkdir(exist_ok=True)  # where its package's start-up makes it for the daemon
     folder = Path(tempfile.mkdtemp(prefix="edgebig-sshd-"))
     try:
-        made = Board(folder, free_port(), folder / "home", address, inside)
+        made = Board(folder, free_port(), folder / "home", address, inside, path)
         made.home.mkdir()
         _write(made)
         try:
@@ -153,7 +177,7 @@ def _write(board: Board) -> None:
     know(board)
     values = {
         "folder": folder, "home": board.home, "port": board.port, "address": board.address, "name": ADDRESS,
-        "user": getpass.getuser(),
+        "user": getpass.getuser(), "path": board.path,
     }  # fmt: skip
     (folder / "sshd_config").write_text(_SERVER.format(**values))
     (folder / "ssh_config").write_text(_CLIENT.format(**values))
