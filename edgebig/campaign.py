@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edgebig import artifact, bench, drivers, group, measurement, runs, sweep, targets
+from edgebig import artifact, bench, drivers, group, inventory, measurement, probe, runs, sweep, targets
 from edgebig import device as devices
 from edgebig import partial as incomplete
 from edgebig.artifact import Artifact
@@ -82,6 +82,21 @@ class Found:
         """Of what failed: 4 where a device did, else that of the first; 0 where none did, or a sweep found others."""
         codes = [row.failure.exit_code for row in self.rows if row.failure and row.device not in self.best]
         return EXIT_DEVICE if EXIT_DEVICE in codes else codes[0] if codes else 0
+
+
+def everywhere() -> list[Device]:
+    """Every device that can be named and answers, but fake ones and the reference kernels, which measure nothing.
+
+    Raises EdgebigError where none does.
+    """
+    known = [devices.load(row["file"]) for row in inventory.overview() if not row["problem"]]
+    wanted = [target for target in known if target.kind != "fake" and target.delegate != "reference"]
+    answering, silent = probe.answering(wanted)
+    for name, why in silent.items():
+        say(f"left out: {name}: {why.splitlines()[0]}")
+    if not answering:
+        raise EdgebigError("no device answers", "'edgebig devices probe NAME' tells what is wrong with one")
+    return answering
 
 
 def run(asked: Asked) -> Found:

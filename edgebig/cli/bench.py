@@ -118,10 +118,12 @@ def measure(models: list[str], json: bool) -> None:
 
 
 def _targets(names: str | None, everywhere: bool) -> list[Device]:
-    from edgebig import group
+    from edgebig import campaign, group
 
     if everywhere and names is not None:
         raise EdgebigError("--all and --device name devices in two ways", "give one of them")
+    if everywhere:
+        return campaign.everywhere()
     return group.load("local" if names is None else names)
 
 

@@ -53,6 +53,11 @@ def run(job: dict[str, Any], store: str, entry: list[str], root: str = "/") -> I
                 yield from _child(entry, store, {**task, "task": "load", "models": [model]}, {})
         elif "predictions" in job["want"] or "outputs" in job["want"]:
             yield from _child(entry, store, {**task, "task": "predict", "models": [model]}, {})
+    if "probe" in job["want"]:
+        from . import probe
+
+        model = os.path.join(store, job["models"][0]["sha256"])
+        yield {"event": "probe", **probe.found(entry[:-1], model, root)}
     if "latency" in job["want"]:
         yield from _latency(task, store, entry, cooling, root)
     yield {"event": "condition", "when": "after", **conditions.now(root)}
