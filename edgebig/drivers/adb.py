@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from edgebig import files
 from edgebig.device import AdbDevice
-from edgebig.drivers import adbclient, android, benchmark_model
+from edgebig.drivers import adbclient, android, benchmark_model, board
 from edgebig.drivers.adbclient import Deadline, Phone
 from edgebig.drivers.benchmark_model import Tool
 from edgebig.drivers.benchmark_runs import ToolRuns
+from edgebig.drivers.board import LinkFault
 from edgebig.drivers.phonestore import PhoneStore
 from edgebig.drivers.protocol import PROTOCOL, Capabilities, DeviceFacts, Event, Job, Provenance, Session
-from edgebig.errors import EdgebigError
+from edgebig.errors import DeviceError, EdgebigError
 from edgebig.progress import say
 
 _NUMPY = b"\x93NUMPY"
@@ -37,15 +39,38 @@ class AdbDriver:
     @contextlib.contextmanager
     def _session(self) -> Iterator[Session]:
         phone = Phone(adbclient.choose(self.device.serial, adbclient.attached()))
-        if self.device.runtime != "benchmark_model":
-            raise EdgebigError(
-                f"{self.device.name}: runtime '{self.device.runtime}' cannot be reached yet",
-                "use runtime = 'benchmark_model'",
+        if self.device.runtime == "benchmark_model":
+            opening = _with_tool(phone, self.device)
+        else:
+            link = AdbLink(self.device.name, phone)
+            opening = board.session(
+                link, self.device.folder, self.device.python, emulated=self.device.emulated
             )
-        tool = _tool_file(self.device)
-        store = PhoneStore(phone, self.device.folder)
-        with store.locked():
-            yield ToolSession(store, self.device, tool)
+        with opening as session:
+            yield session
+
+
+@contextlib.contextmanager
+def _with_tool(phone: Phone, device: AdbDevice) -> Iterator[Session]:
+    tool = _tool_file(device)
+    store = PhoneStore(phone, device.folder)
+    with store.locked():
+        yield ToolSession(store, device, tool)
+
+
+class AdbLink:
+    """A phone as a board with a Python: Termux's, or that of a rooted board."""
+
+    def __init__(self, name: str, phone: Phone) -> None:
+        self.name = name
+        self._phone = phone
+
+    def command(self, script: str) -> list[str]:
+        return self._phone.command("shell", f"exec sh -c {shlex.quote(script)}")
+
+    def fault(self, code: int, printed: str) -> DeviceError | None:
+        """adb itself ends with 1, as many a script does: what it says of a lost phone tells the two apart."""
+        return LinkFault(*self._phone.gone()) if adbclient.is_gone(printed) else None
 
 
 def _tool_file(device: AdbDevice) -> Path:
@@ -74,7 +99,8 @@ class ToolSession:
             machine["nnapi"] = "legacy: Android 15 deprecates it"
             if android.nnapi_is_deprecated(machine):
                 say(f"{device.name}: NNAPI is deprecated since Android 15, which this phone has")
-        provenance: Provenance = "stand-in" if tool.stand_in else "emulated" if device.emulated else "real"
+        emulated = device.emulated or machine["emulator"]
+        provenance: Provenance = "stand-in" if tool.stand_in else "emulated" if emulated else "real"
         capabilities = Capabilities(raw_samples=False, predictions=tool.takes_inputs, interleaving=True)
         self.facts = DeviceFacts(provenance, machine, capabilities)
         self._here: dict[str, Path] = {}
@@ -101,17 +127,10 @@ class ToolSession:
         tool, tool_sha256 = self._send_tool()
         runs = ToolRuns(self._store, tool, self._store.path(tool_sha256), job, self._here, deadline)
         yield {"event": "ready", "protocol": PROTOCOL, "facts": self.facts.machine}
-        yield self._condition("before")
+        yield runs.reading("before")
         yield from runs.events()
-        yield self._condition("after")
+        yield runs.reading("after")
         yield {"event": "result", "complete": True}
-
-    def _condition(self, when: str) -> Event:
-        return {
-            "event": "condition",
-            "when": when,
-            **android.reading(self._phone.ask(android.READ_CONDITIONS)),
-        }
 
     def clean(self) -> None:
         self._store.clean()

@@ -97,41 +97,41 @@ class Phone:
     def command(self, *words: str) -> list[str]:
         return ["adb", "-s", self.serial, *words]
 
-    def shell(self, script: str, deadline_s: float = _SHORT_S) -> tuple[int, str]:
+    def shell(self, script: str, deadline: Deadline | None = None) -> tuple[int, str]:
         """The exit code of a shell script on the phone, and all that it printed. Raises as `lines` does."""
-        run = Lines(self, script, deadline_s)
+        run = Lines(self, script, deadline or Deadline(_SHORT_S, job=False))
         printed = "\n".join(run)
         return run.code, printed
 
-    def lines(self, script: str, deadline_s: float) -> Lines:
-        return Lines(self, script, deadline_s)
-
-    def ask(self, script: str, deadline_s: float = _SHORT_S) -> str:
+    def ask(self, script: str, deadline: Deadline | None = None) -> str:
         """What a script that must not fail printed. Raises DeviceError where it does."""
-        code, text = self.shell(script, deadline_s)
+        code, text = self.shell(script, deadline)
         if code != 0:
             raise self.refusal(text, f"a command on phone {self.serial} ended with exit code {code}")
         return text
 
-    def push(self, source: Path, target: str, deadline_s: float) -> None:
+    def push(self, source: Path, target: str, deadline: Deadline) -> None:
         """Raises DeviceError where it cannot be copied: no space, no right, no phone."""
-        self._transfer(["push", str(source), target], deadline_s)
+        self._transfer(["push", str(source), target], deadline)
 
-    def pull(self, source: str, target: Path, deadline_s: float) -> None:
-        self._transfer(["pull", source, str(target)], deadline_s)
+    def pull(self, source: str, target: Path, deadline: Deadline) -> None:
+        self._transfer(["pull", source, str(target)], deadline)
 
-    def _transfer(self, words: list[str], deadline_s: float) -> None:
+    def _transfer(self, words: list[str], deadline: Deadline) -> None:
         try:
             done = subprocess.run(
                 self.command(*words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                timeout=max(deadline_s, 0.1), check=False,
+                timeout=deadline.left_s(), check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired as error:
-            raise late(deadline_s) from error
+            raise deadline.late() from error
         if done.returncode != 0:
             raise self.refusal(
                 done.stdout.decode(errors="replace"), f"'adb {words[0]}' with phone {self.serial} failed"
             )
+
+    def gone(self) -> tuple[str, str]:
+        return f"phone {self.serial} went away", _GONE
 
     def refusal(self, text: str, what: str) -> DeviceError:
         """What adb or the phone's shell said as the error that the user sees."""
@@ -145,8 +145,8 @@ class Phone:
                 f"phone {self.serial} does not let files be written:\n{shown}",
                 "use a 'folder' under /data/local/tmp",
             )
-        if _is_gone(text):
-            return DeviceError(f"phone {self.serial} went away", _GONE)
+        if is_gone(text):
+            return DeviceError(*self.gone())
         return DeviceError(f"{what}:\n{shown}".rstrip(":\n"), "run it again")
 
 
@@ -157,12 +157,13 @@ class Lines:
     started ends with it, since its shell is hung up.
     """
 
-    def __init__(self, phone: Phone, script: str, deadline_s: float) -> None:
-        self._phone, self._script, self._deadline_s = phone, script, deadline_s
+    def __init__(self, phone: Phone, script: str, deadline: Deadline) -> None:
+        self._phone, self._script, self._deadline = phone, script, deadline
         self.code = -1
 
     def __iter__(self) -> Iterator[str]:
         # Not adb's own exit code: phones before Android 7 always give 0, and adb gives 1 for a lost phone too.
+        left_s = self._deadline.left_s()
         mark = f"edgebig-exit-{secrets.token_hex(8)}"
         # A lost link hangs the shell up, which would leave its children: `wait` alone lets a trap run at once.
         wrapped = (
@@ -179,7 +180,7 @@ class Lines:
             passed.set()
             _kill(process)
 
-        watchdog = threading.Timer(max(self._deadline_s, 0.1), stop)
+        watchdog = threading.Timer(left_s, stop)
         watchdog.daemon = True
         watchdog.start()
         pending: str | None = None
@@ -203,7 +204,7 @@ class Lines:
                 process.stdout.close()
         if self.code < 0:
             if passed.is_set():
-                raise late(self._deadline_s)
+                raise self._deadline.late()
             raise self._phone.refusal(
                 "\n".join(said) or "closed", f"phone {self._phone.serial} did not answer"
             )
@@ -211,13 +212,8 @@ class Lines:
             yield pending
 
 
-def late(deadline_s: float) -> DeviceError:
-    return DeviceError(
-        f"not done after {deadline_s:.0f} s, stopped", "fewer --examples, or a longer --deadline"
-    )
-
-
-def _is_gone(text: str) -> bool:
+def is_gone(text: str) -> bool:
+    """Whether adb says that the phone is there no more."""
     return bool(
         re.search(
             r"device .*(not found|offline)|no devices|error: closed|protocol fault|^closed$|disconnected",
@@ -232,15 +228,22 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 class Deadline:
-    """What is left of a number of seconds."""
+    """What is left of a number of seconds: of a whole job's, or else of one step's that never takes long."""
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
+    def __init__(self, seconds: float, *, job: bool = True) -> None:
+        self._seconds, self._job = seconds, job
         self._end_s = time.monotonic() + seconds
 
     def left_s(self) -> float:
         """Raises DeviceError where nothing is."""
         left_s = self._end_s - time.monotonic()
         if left_s <= 0:
-            raise late(self.seconds)
+            raise self.late()
         return left_s
+
+    def late(self) -> DeviceError:
+        if self._job:
+            return DeviceError(
+                f"not done after {self._seconds:.0f} s, stopped", "fewer --examples, or a longer --deadline"
+            )
+        return DeviceError(f"the phone did not answer within {self._seconds:.0f} s", _GONE)

@@ -65,6 +65,7 @@ def facts(text: str) -> dict[str, Any]:
         "cores": next((int(word) for word in words[2:3] if word.isdigit()), None),
         "memory_kb": next((int(word.split()[1]) for word in words if word.startswith("MemTotal:")), None),
         "abis": abis(told),
+        "emulator": "1" in (told.get("ro.kernel.qemu"), told.get("ro.boot.qemu")),
         "python": "",
         "runtimes": {},
     }

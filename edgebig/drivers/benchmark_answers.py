@@ -115,12 +115,12 @@ class Answers:
             inputs, outputs = Path(folder) / "inputs", Path(folder) / "outputs"
             self._table[images_u8].tofile(inputs)
             phone.ask(f"rm -rf {quote(work)}; mkdir -p {quote(work)}")
-            phone.push(inputs, f"{work}/all", self._deadline.left_s())
+            phone.push(inputs, f"{work}/all", self._deadline)
             loop = self._loop(len(images_u8), inputs.stat().st_size // len(images_u8), batch)
-            code, text = phone.shell(loop, self._deadline.left_s())
+            code, text = phone.shell(loop, self._deadline)
             if code != 0:
                 return code, text, None
-            phone.pull(f"{work}/outputs", outputs, self._deadline.left_s())
+            phone.pull(f"{work}/outputs", outputs, self._deadline)
             phone.ask(f"rm -rf {quote(work)}")
             values = np.fromfile(outputs, self._output.dtype)
         classes = int(np.prod(self._output.shape[1:]))

@@ -18,12 +18,12 @@ from edgebig.drivers.phonestore import PhoneStore
 from edgebig.drivers.protocol import Event, Job, JobModel
 from edgebig.errors import DeviceError, EdgebigError
 from edgebig.ondevice.faults import Fault
-from edgebig.progress import say
 
 # The tool's own defaults; a job with a shorter warm-up is one that need not settle.
 _LEAST_S, _WARMUP_S = 1.0, 0.5
 _ONCE = benchmark_model.Runs(1, 0.0, 0, 0.0, 3600.0)
-_COOL_EVERY_S = 5.0
+_COOL_EVERY_S, _COOL_FOR_S = 5.0, 600.0
+_NO_ENERGY = "a phone's battery tells its current, which is the charger's where adb runs over USB"
 
 
 class ToolRuns:
@@ -48,6 +48,7 @@ class ToolRuns:
             )
         self._arguments("", _ONCE)
         self._in_front = self._pinned()
+        self._stays_warm = False
 
     def events(self) -> Iterator[Event]:
         job = self._job
@@ -58,8 +59,11 @@ class ToolRuns:
                 if model.preprocessing is not None:
                     yield from self._answers(model)
         if "latency" in job.want:
-            self._cool_down()
+            if "energy" in job.want:
+                yield {"event": "energy_source", "source": None, "why": _NO_ENERGY}
             for process in range(job.resume_from, job.processes):
+                yield from self._cool_down()
+                yield self.reading("process", process=process)
                 for model in job.models:
                     yield self._summary(model, process)
 
@@ -85,7 +89,7 @@ class ToolRuns:
         return self._in_front + " ".join(quote(word) for word in [self._tool_path, *words])
 
     def _run(self, model: JobModel, runs: benchmark_model.Runs, *, memory: bool = False) -> Report:
-        code, text = self._phone.shell(self._command(model, runs, memory=memory), self._deadline.left_s())
+        code, text = self._phone.shell(self._command(model, runs, memory=memory), self._deadline)
         if code != 0:
             benchmark_model.raise_failure(code, text, model.name)
         return benchmark_model.report(text, self._job.delegate)
@@ -133,16 +137,32 @@ class ToolRuns:
             "told": _told(report.inference),
         }
 
-    def _cool_down(self) -> None:
-        """Raises DeviceError where the phone tells no temperature, or is still too hot at the deadline."""
-        while self._job.cool_down_c is not None:
-            zones = android.reading(self._phone.ask(android.READ_CONDITIONS)).get("temperatures_c", {})
+    def reading(self, when: str, **stamp: Any) -> Event:
+        """The phone's conditions as an event."""
+        told = android.reading(self._phone.ask(android.READ_CONDITIONS))
+        return {"event": "condition", "when": when, **stamp, **told}
+
+    def _cool_down(self) -> Iterator[Event]:
+        """Waits, and says how it ended, as the runner does on a board. Raises DeviceError where nothing can be read."""
+        wanted_c, started_s = self._job.cool_down_c, time.monotonic()
+        while wanted_c is not None and not self._stays_warm:
+            zones = self.reading("").get("temperatures_c", {})
             if not zones:
                 raise DeviceError("this phone tells no temperature to wait for", "leave --cool-down out")
             zone = max(zones, key=lambda name: float(zones[name]))
-            if zones[zone] <= self._job.cool_down_c:
+            waited_s = time.monotonic() - started_s
+            told = {
+                "zone": zone,
+                "hottest_c": zones[zone],
+                "wanted_c": wanted_c,
+                "waited_s": round(waited_s, 1),
+            }
+            self._stays_warm = waited_s > _COOL_FOR_S
+            if zones[zone] <= wanted_c or self._stays_warm:
+                why = f"{_COOL_FOR_S:.0f} s of waiting are over" if self._stays_warm else ""
+                yield {"event": "condition", "when": "cool-down", **told, "reached": not why, "why": why}
                 return
-            say(f"cooling down to {self._job.cool_down_c:g} degrees: {zone} is at {zones[zone]:.1f}")
+            yield {"event": "cooling", **told}
             time.sleep(min(_COOL_EVERY_S, self._deadline.left_s()))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from shlex import quote
 
 from edgebig import files
-from edgebig.drivers.adbclient import Phone
+from edgebig.drivers.adbclient import Deadline, Phone
 from edgebig.errors import DeviceError, EdgebigError
 from edgebig.progress import say
 
@@ -45,13 +45,15 @@ class PhoneStore:
         mode = "755" if executable else "644"
         # The name is a promise that a full disk or a pulled plug may have broken: the content is read again.
         there = f"[ -f {target} ] && sha256sum < {target}"
-        if sha256 in self.phone.shell(there, _PUSH_LIMIT_S)[1].split():
+        if sha256 in self.phone.shell(there, Deadline(_PUSH_LIMIT_S, job=False))[1].split():
             self.phone.ask(f"chmod {mode} {target}")
             return sha256
         self.phone.ask(f"mkdir -p {quote(self.folder)}")
         try:
-            self.phone.push(blob, part, _PUSH_LIMIT_S)
-            arrived = self.phone.ask(f"sha256sum < {quote(part)}", _PUSH_LIMIT_S).split()[:1]
+            self.phone.push(blob, part, Deadline(_PUSH_LIMIT_S, job=False))
+            arrived = self.phone.ask(
+                f"sha256sum < {quote(part)}", Deadline(_PUSH_LIMIT_S, job=False)
+            ).split()[:1]
             if arrived != [sha256]:
                 raise DeviceError(
                     f"{blob.name} did not arrive whole on phone {self.phone.serial}", "run it again"
@@ -68,7 +70,7 @@ class PhoneStore:
         folder = quote(self.folder)
         self.phone.ask(
             f"cd {folder} 2>/dev/null || exit 0; rm -rf {_OURS}; cd / && rmdir {folder} 2>/dev/null; true",
-            _PUSH_LIMIT_S,
+            Deadline(_PUSH_LIMIT_S, job=False),
         )
 
     @contextlib.contextmanager
@@ -83,7 +85,7 @@ class PhoneStore:
             "command -v flock >/dev/null || { echo without; read line; exit; }\n"
             f"flock -n 9 || {{ echo waiting $(cat {quote(lock)}); flock 9; }}\n"
             f"echo {quote(owner)} >{quote(lock)}\nrm -rf {quote(self.folder)}/.part-*\n"
-            f"echo locked\nread line\n: >{quote(lock)}"
+            f"echo locked\nread line\n[ -f {quote(lock)} ] && : >{quote(lock)}"
         )
         holder = subprocess.Popen(
             self.phone.command("shell", script), stdin=subprocess.PIPE, stdout=subprocess.PIPE,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -20,6 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SUITE = "trixie"
+# What this processor is called by Debian, by Debian's folders of libraries, by the C library and by Android.
+DEBIAN, TRIPLET, LOADER, ABI = {
+    "x86_64": ("amd64", "x86_64-linux-gnu", "ld-linux-x86-64.so.2", "x86_64"),
+    "aarch64": ("arm64", "aarch64-linux-gnu", "ld-linux-aarch64.so.1", "arm64-v8a"),
+}.get(platform.machine(), ("", "", "", ""))
 PORT = 5555
 LIMIT_S = 30.0
 PROPERTIES = {
@@ -27,8 +33,8 @@ PROPERTIES = {
     "ro.product.model": "Test Phone",
     "ro.build.version.release": "15",
     "ro.build.version.sdk": "35",
-    "ro.product.cpu.abi": "x86_64",
-    "ro.product.cpu.abilist": "x86_64,x86",
+    "ro.product.cpu.abi": ABI,
+    "ro.product.cpu.abilist": f"{ABI},x86",
     "ro.soc.manufacturer": "Stand-in",
     "ro.soc.model": "1",
 }
@@ -71,6 +77,8 @@ def unpacked(folder: Path) -> Path:
 
     Raises Unavailable where apt cannot bring them.
     """
+    if not DEBIAN:
+        raise Unavailable(f"none is known for {platform.machine()}")
     root = folder / f"adbd-{SUITE}"
     if (root / "whole").is_file():
         return root
@@ -86,7 +94,7 @@ def unpacked(folder: Path) -> Path:
         f'Dir::Etc::sourcelist "{state}/sources.list"; Dir::Etc::sourceparts "/dev/null";\n'
         f'Dir::State "{state}"; Dir::State::status "{state}/status"; Dir::State::lists "{state}/lists";\n'
         f'Dir::Cache "{state}"; Dir::Cache::archives "{state}/archives"; APT::Sandbox::User "root";\n'
-        'Acquire::Languages "none"; APT::Install-Recommends "false"; APT::Architecture "amd64";\n'
+        f'Acquire::Languages "none"; APT::Install-Recommends "false"; APT::Architecture "{DEBIAN}";\n'
     )
     _apt(state, "update")
     _apt(state, "install", "--yes", "--download-only", "adbd")
@@ -172,15 +180,17 @@ def _start(root: Path, folder: Path, *, full: bool) -> TestPhone:
     (folder / "battery").write_text(BATTERY)
     (programs / "dumpsys").write_text(f'#!/bin/sh\ncat "{folder}/$1"\n')
     (programs / "dumpsys").chmod(0o755)
-    libraries = root / "usr" / "lib" / "x86_64-linux-gnu"
+    libraries = root / "usr" / "lib" / TRIPLET
     (programs / "adbd").symlink_to(root / "usr" / "lib" / "android-sdk" / "platform-tools" / "adbd")
     socket = f"localfilesystem:{folder}/adb.sock"
     script = (
         "ip link set lo up || exit 1\n"
         + (f"mount -t tmpfs -o size=1m none {store}\n" if full else "")
-        + f"export PATH={programs}:$PATH HOME={folder}\n"
+        # The server must not take adbd's port for that of an Android emulator, a second phone.
+        + "export ADB_EMU=0 ADB_LOCAL_TRANSPORT_MAX_PORT=5554\n"
+        f"export PATH={programs}:$PATH HOME={folder}\n"
         f"adb -L {socket} server nodaemon &\n"
-        f"exec {libraries}/ld-linux-x86-64.so.2 --library-path {libraries}:{libraries}/android {programs}/adbd\n"
+        f"exec {libraries}/{LOADER} --library-path {libraries}:{libraries}/android {programs}/adbd\n"
     )
     log = (folder / "log").open("wb")
     # unshare waits for its child, and is not the child: all die together with their group.

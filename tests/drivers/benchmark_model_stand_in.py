@@ -33,10 +33,8 @@ FLAGS: dict[str, dict[str, Any]] = {
 def write(folder: Path, kind: str = "tflite") -> Path:
     """The program in `folder`, which this Python runs: on the test's phone, which is this machine, it is there too."""
     path = folder / f"benchmark_model_{kind}"
-    source = Path(__file__).read_text("utf-8")
-    path.write_text(
-        f"#!{sys.executable}\n{source.replace('KIND = ' + repr('tflite'), 'KIND = ' + repr(kind))}"
-    )
+    source = Path(__file__).read_text("utf-8").replace('\nKIND = "tflite"', f'\nKIND = "{kind}"')
+    path.write_text(f"#!{sys.executable}\n{source}")
     path.chmod(0o755)
     return path
 

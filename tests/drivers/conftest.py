@@ -1,0 +1,34 @@
+"""Fixtures of the drivers' test beds."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.drivers import adbd
+
+
+@pytest.fixture(scope="session")
+def adbd_root(tmp_path_factory: pytest.TempPathFactory, users_environment: dict[str, str]) -> Path:
+    """Debian's adbd, unpacked once for all workers."""
+    if sys.platform != "linux":
+        pytest.skip("needs Linux: network namespaces")
+    if os.geteuid() != 0:
+        pytest.skip("needs root: adbd and network namespaces do")
+    for program in ("adb", "unshare", "ip", "apt-get"):
+        if shutil.which(program) is None:
+            pytest.skip(f"needs {program}")
+    folder = tmp_path_factory.getbasetemp()
+    # Each worker of xdist has a folder of its own in one that they share.
+    folder = folder.parent if "PYTEST_XDIST_WORKER" in users_environment else folder
+    with (folder / "adbd.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            return adbd.unpacked(folder)
+        except adbd.Unavailable as error:
+            pytest.skip(f"needs Debian's adbd: {error}")
