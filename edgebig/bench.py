@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgebig import artifact, drivers, energy, files, partial, soak, stats, throttling
+from edgebig import artifact, delegation, drivers, energy, files, partial, soak, stats, throttling
 from edgebig.artifact import Artifact
 from edgebig.check import tflite
 from edgebig.data import source as sources
@@ -22,7 +22,7 @@ from edgebig.data.examples import Examples, per_class
 from edgebig.device import Device, LocalDevice
 from edgebig.drivers.protocol import Event, Job, JobModel, Session, Wanted
 from edgebig.errors import DeviceError, EdgebigError
-from edgebig.measurement import Comparison, Delegate, Latency, Measurement, ModelResult, Open, Told, Verdict
+from edgebig.measurement import Comparison, Latency, Measurement, ModelResult, Open, Told, Verdict
 from edgebig.micro.fit import Fit
 from edgebig.ondevice.cooling import BUDGET_S
 from edgebig.progress import Advance, track
@@ -371,7 +371,7 @@ def measurement(
         for item in subject.artifacts
     )
     return Measurement(
-        provenance=session.facts.provenance,
+        provenance=delegation.provenance(session.facts.provenance, collected.loaded.values()),
         device=Open.model_validate({"name": target.name, **target.model_dump()}),
         machine=Open.model_validate(session.facts.machine),
         conditions=tuple(Open.model_validate(reading) for reading in collected.conditions),
@@ -395,13 +395,10 @@ def _result(
     loaded, memory = collected.loaded[item.sha256], collected.memory.get(item.sha256, {})
     parity = None
     if outputs is not None and reference is not None:
-        parity = tflite.parity(outputs, reference, step, loaded.get("largest_allowed"))
-    taken = loaded["delegated"]
-    delegate = Delegate(
-        asked=target.delegate, actual=taken["delegate"], nodes=taken["nodes"], of=taken["of"],
-        partitions=taken["partitions"], left=tuple(taken["left"]),
-    )  # fmt: skip
-    verdict, cause = _verdict(parity, delegate)
+        allowed = loaded.get("largest_allowed")
+        parity = tflite.parity(outputs, reference, step, allowed, delegation.tolerances(target))
+    delegate = delegation.record(loaded, target)
+    verdict, cause = delegation.verdict(parity, delegate)
     verdict, cause = _slowed(verdict, cause, collected.conditions)
     fit = collected.fits.get(item.sha256)
     if fit and verdict != "WRONG" and (shortage := fit.shortage()):
@@ -479,30 +476,6 @@ def _accuracy(labels: Sequence[int], truth: npt.NDArray[np.int64]) -> stats.Accu
     if len(labels) != len(truth):
         raise DeviceError(f"{len(labels)} predictions came back for {len(truth)} pictures", "run it again")
     return stats.accuracy_interval(int(np.sum(np.array(labels) == truth)), len(truth))
-
-
-def _verdict(parity: tflite.Parity | None, delegate: Delegate) -> tuple[Verdict, str]:
-    if parity is None:
-        return "UNCHECKED", "its outputs were not held against the reference kernels"
-    if parity.largest_tolerance is not None and parity.largest_difference > parity.largest_tolerance:
-        return "WRONG", (
-            f"outputs differ from the reference kernels by up to {parity.largest_difference:.2g} {parity.unit}, "
-            f"{parity.largest_tolerance:g} are allowed, {parity.labels_differ} of {parity.n} labels differ"
-        )
-    if not parity.holds:
-        return "WRONG", (
-            f"outputs differ from the reference kernels by {parity.rms_difference:.2g} {parity.unit} "
-            f"(root mean square, tolerance {parity.tolerance:g}), {parity.labels_differ} of {parity.n} labels differ"
-        )
-    plain = delegate.asked in ("none", "reference")
-    if not plain and (delegate.actual != delegate.asked or delegate.nodes < delegate.of):
-        left = ", ".join(delegate.left)
-        usual = ", as in every int8 classifier" if delegate.left == ("SOFTMAX",) else ""
-        return (
-            "PARTIAL",
-            f"{delegate.asked} took {delegate.nodes} of {delegate.of} operators, not {left}{usual}",
-        )
-    return "OK", ""
 
 
 def _slowed(verdict: Verdict, cause: str, conditions: Sequence[Event]) -> tuple[Verdict, str]:

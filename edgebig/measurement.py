@@ -77,8 +77,18 @@ class Latency(Spec):
         return values
 
 
+class Adapter(Open):
+    """A GPU as its driver names it. kind: discrete, integrated, virtual, other; software: a processor plays one."""
+
+    name: str
+    kind: str
+
+
 class Delegate(Spec):
-    """What was asked for and what was done: `nodes` of `of` in `partitions`; `left` stayed out."""
+    """What was asked for and what was done: `nodes` of `of` in `partitions`; `left` stayed out, for `reasons`.
+
+    `precision`: what a GPU was asked to compute in.
+    """
 
     asked: str
     actual: str
@@ -86,6 +96,14 @@ class Delegate(Spec):
     of: int
     partitions: int
     left: tuple[str, ...]
+    reasons: dict[str, str] = Field(default_factory=dict)
+    precision: str | None = None
+    adapter: Adapter | None = None
+
+    @property
+    def whole(self) -> bool:
+        """The delegate that was asked for took the whole graph."""
+        return self.actual == self.asked and self.nodes == self.of
 
 
 class ModelResult(Spec):

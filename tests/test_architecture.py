@@ -125,11 +125,12 @@ ROOMS: dict[str, set[str]] = {
     "project": set(),
     "predict": {"artifact", "device", "drivers", "lookup"},
     "measurement": {"artifact", "stats", "energy", "soak", "check.tflite", "drivers", "micro"},
+    "delegation": {"device", "drivers", "measurement", "check.tflite"},
     "partial": {"drivers", "measurement"},
     "bench": {
         "partial", "energy", "soak", "throttling",
         "device", "drivers", "drivers.browser", "data.source", "data.examples", "artifact", "stats", "check.tflite",
-        "measurement", "micro",
+        "measurement", "micro", "delegation",
     },
     "group": {"device"},
     "sweep": {"device", "drivers", "bench", "measurement", "stats"},

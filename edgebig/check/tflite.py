@@ -25,6 +25,7 @@ HOST_RUNTIME = "ai-edge-litert"
 # tells the nearest decision and not the kernels. Real models gave 0.02 to 0.39 steps, float ones 1e-7.
 PARITY_TOLERANCE_STEPS = 0.75
 PARITY_TOLERANCE_FLOAT = 1e-5
+PARITY_TOLERANCES = {"steps": PARITY_TOLERANCE_STEPS, "real": PARITY_TOLERANCE_FLOAT}
 PARITY_LABELS_DIFFER = 0.01
 _NOISE_PICTURES = 200
 _FAR = 1e150  # its square is still a number
@@ -63,15 +64,16 @@ def parity(
     reference: npt.NDArray[Any],
     output_step: float | None = None,
     largest_allowed: Mapping[str, float] | None = None,
+    tolerances: Mapping[str, float] = PARITY_TOLERANCES,
 ) -> Parity:
     """(N, classes) raw outputs against the reference kernels' (M, classes) of the first M <= N examples.
 
     `output_step`: where the outputs are floats behind an int8 number, the real value of its step. `largest_allowed`:
-    by the unit, "steps" or "real", what no single difference may be above, in place of the usual tolerance.
+    by the unit, "steps" or "real", what no single difference may be above, in place of the one of `tolerances`.
     """
     few = outputs[: len(reference)]
     integers = np.issubdtype(few.dtype, np.integer)
-    steps = integers or output_step is not None
+    unit: Literal["steps", "real"] = "steps" if integers or output_step is not None else "real"
     difference = np.abs(few.astype(np.float64) - reference.astype(np.float64))
     if not integers and output_step is not None:
         difference /= output_step
@@ -79,13 +81,13 @@ def parity(
     difference = np.nan_to_num(difference, nan=_FAR, posinf=_FAR).clip(max=_FAR)
     largest = float(difference.max(initial=0.0))
     rms = float(np.sqrt(np.mean(np.square(difference)))) if difference.size else 0.0
-    tolerance = PARITY_TOLERANCE_STEPS if steps else PARITY_TOLERANCE_FLOAT
-    most = largest_allowed["steps" if steps else "real"] if largest_allowed else None
+    tolerance = tolerances[unit]
+    most = largest_allowed[unit] if largest_allowed else None
     near = rms <= tolerance if most is None else largest <= most
     differ = int(np.sum(np.argmax(few, axis=1) != np.argmax(reference, axis=1)))
     return Parity(
         n=len(few),
-        unit="steps" if steps else "real",
+        unit=unit,
         largest_difference=largest,
         rms_difference=rms,
         tolerance=tolerance,

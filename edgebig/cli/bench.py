@@ -81,6 +81,9 @@ def bench(
         ),
     ] = "0s",  # type: ignore[assignment]  # as it is typed: the parser makes a number of it
     energy: Annotated[bool, typer.Option(help="Measure energy, where the device shows it.")] = True,
+    require_delegate: Annotated[
+        bool, typer.Option("--require-delegate", help="Exit 3 unless the delegate took every operator.")
+    ] = False,
     json: options.Json = False,
 ) -> None:
     """Measure accuracy and latency of .tflite files on a device, in turns."""
@@ -90,7 +93,7 @@ def bench(
     if resume is not None:
         if models:
             raise EdgebigError("--resume goes with no models: the record names them", "leave them out")
-        _show(campaign.Found([_measured(lambda: campaign.resume(resume, data))]), json)
+        _show(campaign.Found([_measured(lambda: campaign.resume(resume, data))]), json, require_delegate)
         return
     settings = Settings(
         examples, processes, rounds, samples, deadline_s=deadline,
@@ -105,7 +108,7 @@ def bench(
         data,
         out,
     )
-    _show(_measured(lambda: campaign.run(asked)), json)
+    _show(_measured(lambda: campaign.run(asked)), json, require_delegate)
 
 
 def measure(models: list[str], json: bool) -> None:
@@ -143,8 +146,8 @@ def _words(text: str) -> list[str]:
     return list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
 
 
-def _show(found: Found, json: bool) -> None:
-    from edgebig import artifact, campaign
+def _show(found: Found, json: bool, require_delegate: bool = False) -> None:
+    from edgebig import artifact, campaign, delegation
     from edgebig.progress import say
 
     alone = found.rows[0].measurement if len(found.rows) == 1 and not found.best else None
@@ -160,6 +163,11 @@ def _show(found: Found, json: bool) -> None:
         say(f"record: {row.path}" if row.path else f"no record: {row.name}")
     measured = [row.measurement for row in found.rows if row.measurement is not None]
     short = any(model.verdict in ("WRONG", "TOO BIG") for record in measured for model in record.models)
+    if require_delegate:
+        lacking = [text for record in measured for text in delegation.shortfalls(record)]
+        for text in lacking:
+            say(f"--require-delegate: {text}")
+        short = short or bool(lacking)
     raise typer.Exit(found.exit_code or (EXIT_SHORTFALL if short else 0))
 
 

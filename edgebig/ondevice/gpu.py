@@ -105,7 +105,12 @@ class GpuModel(infer.Loaded):
         counts = _LEFT.search(self._said)
         nodes = int(counts.group(1)) if counts else 0
         partitions = self._said.count(_PARTITION) if nodes else 0
-        left = sorted({name for name, _ in reasons}) or sorted(set(self._operators))
+        named = {name for name, _ in reasons}
+        left = sorted(named) or sorted(set(self._operators))
+        others = of - nodes - sum(name in named for name in self._operators)
+        if nodes and others > 0:
+            why = f"{others} more lie outside the one part that LiteRT gives a GPU"
+            reasons += (("others", why),)
         return infer.Delegated("gpu" if nodes else "none", nodes, of, partitions, left, reasons)
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from edgebig.measurement import FRAME_PARTS, Comparison, Measurement, ModelResult
+from edgebig.measurement import FRAME_PARTS, Adapter, Comparison, Delegate, Measurement, ModelResult
 from edgebig.report import circumstances
 
 COLUMNS = 80
@@ -146,9 +146,12 @@ def notes(measurement: Measurement, *, brief: bool = False) -> list[str]:
             parity = model.parity
             lines.append(
                 f"{name}: outputs differ from the reference kernels by {parity.rms_difference:.1g} {parity.unit} "
-                f"(root mean square; at most {parity.largest_difference:.2g}) on {parity.n} examples, "
+                f"(root mean square, tolerance {parity.tolerance:g}; at most {parity.largest_difference:.2g}) on "
+                f"{parity.n} examples, "
                 f"{parity.labels_differ} labels differ"
             )
+        if adapter := model.delegate.adapter:
+            lines.append(f"{name}: {_adapter(model.delegate, adapter)}")
         if model.fit:
             lines.append(f"{name}: {model.fit.sentence()}")
         if model.verdict != "WRONG" and model.latency.init and not brief:
@@ -166,6 +169,12 @@ def notes(measurement: Measurement, *, brief: bool = False) -> list[str]:
     if "not possible" in leak_check and any(model.accuracy for model in measurement.models):
         lines.append(f"leak check {leak_check}")
     return lines
+
+
+def _adapter(delegate: Delegate, adapter: Adapter) -> str:
+    """Which GPU it was, and what it computes in: float16 is held to a tolerance of its own."""
+    played = "software, no GPU" if adapter.kind == "software" else f"{adapter.kind} GPU"
+    return f"by {adapter.name} ({played}), asked to compute in {delegate.precision}"
 
 
 def _busy(measurement: Measurement) -> str:
