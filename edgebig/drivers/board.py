@@ -31,6 +31,7 @@ from edgebig.progress import say
 SETUP_PYTHON = "environment/bin/python"
 FOLDER = "~/.cache/edgebig"
 ANSWER_S = 60.0
+KILL_S = 15.0
 HEARTBEAT_S = 4.0
 # The runner ends where it heard nothing for so long; the host's own link is given up a little earlier.
 SILENCE_S = 20.0
@@ -106,10 +107,9 @@ def wait_for_lock(holding: Iterator[Event], where: str) -> None:
 
 def _facts_once_held(holding: Iterator[Event], where: str) -> dict[str, Any]:
     """The facts of the board, once its lock is held."""
-    started = next(holding, None)
     wait_for_lock(holding, where)
     ready = next(holding, None)
-    if started is None or ready is None:
+    if ready is None:
         raise DeviceError(
             f"{where}: its Python ended well and said nothing", f"mend 'python' in {where}.toml"
         )
@@ -295,9 +295,26 @@ def _runner(
     # Not by exec: a shell that lives on tells by what its child was killed.
     started = '{"event":"started","pid":%d}'
     script = f"exec 3>&1 1>&2; printf '\\n%s\\n{started}\\n' {mark} $$ >&3; {shlex.join(words)}; exit $?"
-    return stream.events(
+    events = stream.events(
         link.command(script), task, deadline_s, own_pipe=False, after=mark, heartbeat_s=HEARTBEAT_S, died=died
     )
+    stuck = None
+    try:
+        for event in events:
+            if event["event"] == "started":
+                stuck = event["pid"]
+            else:
+                yield event
+        stuck = None
+    except LinkFault:
+        stuck = None
+        raise
+    finally:
+        events.close()
+        # A runner ends with its stdin; one that hangs, or is none, does not.
+        if stuck is not None:
+            with contextlib.suppress(DeviceError):
+                ask(link, f"kill -9 -{stuck} 2>/dev/null || true", deadline_s=KILL_S)
 
 
 def _death(name: str, place: Place, code: int, printed: str) -> DeviceError:
@@ -339,21 +356,7 @@ class BoardSession:
     def call(self, action: str, task: dict[str, Any], deadline_s: float) -> Iterator[Event]:
         """The events of one of the runner's actions."""
         self._store.send_runner()
-        pid = None
-        try:
-            for event in _runner(self._link, self._place, action, task, deadline_s):
-                if event["event"] == "started":
-                    pid = event["pid"]
-                else:
-                    yield event
-        except LinkFault:
-            raise
-        except DeviceError:
-            # A runner ends with its stdin; one that is stuck does not.
-            if pid is not None:
-                with contextlib.suppress(DeviceError):
-                    ask(self._link, f"kill -9 -{pid} 2>/dev/null || true")
-            raise
+        yield from _runner(self._link, self._place, action, task, deadline_s)
 
     def clean(self) -> None:
         self._store.clean()

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from edgebig.drivers.board import BoardSession, provenance
 from edgebig.drivers.protocol import Job, JobModel
 from edgebig.drivers.ssh import COMMAND_VARIABLE, SshDriver
 from edgebig.errors import EdgebigError
-from tests.drivers.sshd import Board, board
+from tests.drivers.sshd import Board, board, gone, on_board
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MODEL = ROOT / "tests" / "golden" / "digits-int8.tflite"
@@ -224,23 +223,3 @@ def test_a_host_that_is_killed_leaves_nothing_that_runs_there(pi: Board) -> None
         assert on_board(pi)
         process.kill()
     gone(lambda: not on_board(pi), "the measurement")
-
-
-def on_board(pi: Board) -> list[str]:
-    """The command lines of what runs there, sshd and its shells left out."""
-    found = []
-    for pid in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (pid / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if any(str(pi.store).encode() in word for word in words) and b"sh" not in words[0].split(b"/")[-1]:
-            found.append(b" ".join(words).decode())
-    return found
-
-
-def gone(is_gone: Any, what: str) -> None:
-    end_s = time.monotonic() + 30
-    while not is_gone():
-        assert time.monotonic() < end_s, f"still there: {what}"
-        time.sleep(0.05)
