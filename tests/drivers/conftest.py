@@ -6,11 +6,22 @@ import fcntl
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from edgebig.drivers.ssh import COMMAND_VARIABLE
 from tests.drivers import adbd
+from tests.drivers.sshd import Board, board
+
+
+@pytest.fixture
+def pi(monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:
+    """A board that ssh reaches."""
+    with board() as running:
+        monkeypatch.setenv(COMMAND_VARIABLE, running.ssh())
+        yield running
 
 
 @pytest.fixture(scope="session")

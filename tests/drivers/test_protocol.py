@@ -21,7 +21,12 @@ MODELS = [GOLDEN / "digits-int8.tflite", GOLDEN / "digits-float32.tflite"]
 DIGITS = {"low": 0.0, "high": 1.0, "ink_is_high": True, "colour": "grey"}
 EXAMPLES, PROCESSES, ROUNDS, SAMPLES = 7, 2, 2, 3
 
-DRIVERS = ["fake", "local", pytest.param("mcu", marks=[pytest.mark.network, pytest.mark.slow])]
+DRIVERS = [
+    "fake",
+    "local",
+    pytest.param("ssh", marks=pytest.mark.slow),
+    pytest.param("mcu", marks=[pytest.mark.network, pytest.mark.slow]),
+]
 
 pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert")
 
@@ -30,7 +35,9 @@ pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert")
 def session(request: pytest.FixtureRequest) -> Iterator[Session]:
     if request.param == "mcu":
         request.getfixturevalue("environments")("tflite-micro")
-    sessions = drivers.connect(device.load(request.param)).sessions()
+    named = request.param != "ssh"
+    target = device.load(request.param) if named else request.getfixturevalue("pi").device()
+    sessions = drivers.connect(target).sessions()
     with next(iter(sessions)) as opened:
         yield opened
 

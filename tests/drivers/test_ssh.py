@@ -18,22 +18,15 @@ from edgebig import files
 from edgebig.drivers import payload
 from edgebig.drivers.board import BoardSession, provenance
 from edgebig.drivers.protocol import Job, JobModel
-from edgebig.drivers.ssh import COMMAND_VARIABLE, SshDriver
+from edgebig.drivers.ssh import SshDriver
 from edgebig.errors import EdgebigError
-from tests.drivers.sshd import Board, board, gone, on_board
+from tests.drivers.sshd import Board, gone, on_board
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MODEL = ROOT / "tests" / "golden" / "digits-int8.tflite"
 
 pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert")
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def pi(monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:
-    with board() as running:
-        monkeypatch.setenv(COMMAND_VARIABLE, running.ssh())
-        yield running
 
 
 @pytest.fixture

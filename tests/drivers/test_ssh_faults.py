@@ -34,13 +34,6 @@ pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert")
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def pi(monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:
-    with board() as running:
-        monkeypatch.setenv(COMMAND_VARIABLE, running.ssh())
-        yield running
-
-
 def open_session(target: SshDevice) -> contextlib.AbstractContextManager[BoardSession]:
     return next(iter(SshDriver(target).sessions()))
 
