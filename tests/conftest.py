@@ -4,6 +4,7 @@
     @pytest.mark.hardware("raspberry-pi")           deselected, unless `--hardware raspberry-pi` asks for it
     def test_x(shared): ...                         the folder of development data, or a skip that names it
     def test_x(environments): environments("vela")  makes that environment (mark it `network` and `slow`)
+    def test_x(boards): boards("emulated-pi-4")     makes that board (mark it `arm`, `network` and `slow`)
 
 With CI=true a skip fails, unless EXPECTED_SKIPS says why the platform cannot do without it.
 """
@@ -190,6 +191,14 @@ def shared() -> Path:
 def users_environment() -> dict[str, str]:
     """The environment as the user has it, for the few tests whose child needs it (pip and its configuration)."""
     return dict(USERS_ENVIRONMENT)
+
+
+@pytest.fixture(scope="session")
+def boards(users_environment: dict[str, str]) -> Callable[[str], Path]:
+    """Makes the emulated board of a name, in the user's own cache (mark it `arm`, `network` and `slow`): its folder."""
+    from tests import boards as emulated
+
+    return lambda name: emulated.made(name, users_environment)
 
 
 @pytest.fixture

@@ -1,0 +1,58 @@
+"""The emulated boards of the tests: made once, in the user's own cache, where the next run finds them."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from edgebig.device import LocalDevice
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def tool() -> ModuleType:
+    """tools/make_board.py as a module."""
+    spec = importlib.util.spec_from_file_location("make_board", ROOT / "tools" / "make_board.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def made(name: str, environ: Mapping[str, str]) -> Path:
+    """The folder of the board `name`; `environ`: the user's, whose apt and pip bring its parts."""
+    if sys.platform != "linux":
+        pytest.skip("needs Linux: QEMU's user mode")
+    for program in ("apt-get", "dpkg-deb"):
+        if shutil.which(program) is None:
+            pytest.skip(f"needs {program}")
+    make_board = tool()
+    board = next(board for board in make_board.BOARDS if board.name == name)
+    make_board.make(folder(environ), board.architecture, environ)
+    return folder(environ) / name
+
+
+def folder(environ: Mapping[str, str]) -> Path:
+    cache = environ.get("XDG_CACHE_HOME") or str(Path(environ.get("HOME", "~")).expanduser() / ".cache")
+    return Path(environ.get("EDGEBIG_BOARDS") or f"{cache}/edgebig/boards").absolute()
+
+
+def bare_path(board: Path) -> str:
+    """A PATH on which python3 is the board's, as its system was installed."""
+    return f"{board / 'bare'}:{os.environ['PATH']}"
+
+
+def device(board: Path, **keys: object) -> LocalDevice:
+    """The board with its runtime, reached as a command of this machine."""
+    return LocalDevice(
+        **{"name": board.name, "python": str(board / "bin" / "python3"), "emulated": True, **keys}
+    )
