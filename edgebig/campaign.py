@@ -47,6 +47,9 @@ class Asked:
         """With what stands in place of the devices' own put into them. Raises EdgebigError where it cannot be."""
         if self.is_sweep and self.settings.soak_s:
             raise EdgebigError("--soak goes with one setting, not with a sweep", "soak the best one")
+        is_file = self.out is not None and (self.out.is_file() or self.out.suffix == ".json")
+        if is_file and (self.is_sweep or len(self.targets) > 1):
+            raise EdgebigError(f"--out {self.out}: one file for several records", "name a folder")
         if self.is_sweep:
             for target in self.targets:
                 sweep.variants(target, self.threads, self.delegates)
@@ -90,10 +93,17 @@ def everywhere() -> list[Device]:
     Raises EdgebigError where none does.
     """
     known = [devices.load(row["file"]) for row in inventory.overview() if not row["problem"]]
-    wanted = [target for target in known if target.kind != "fake" and target.delegate != "reference"]
-    answering, silent = probe.answering(wanted)
+    wanted: dict[str, Device] = {}
+    for target in known:
+        if target.kind == "fake" or target.delegate == "reference":
+            continue
+        # Those of edgebig's own for Raspberry Pis have one address until they are changed.
+        same = wanted.setdefault(repr(target.model_dump(exclude={"about"})), target)
+        if same is not target:
+            say(f"left out: {target.name}: is {same.name} by another name")
+    answering, silent = probe.answering(list(wanted.values()))
     for name, why in silent.items():
-        say(f"left out: {name}: {why.splitlines()[0]}")
+        say(f"left out: {name}: {why.splitlines()[0].removeprefix(f'{name}: ')}")
     if not answering:
         raise EdgebigError("no device answers", "'edgebig devices probe NAME' tells what is wrong with one")
     return answering
@@ -220,8 +230,6 @@ def _places(asked: Asked, target: Device, subject: Subject) -> dict[str, Path]:
     beside = runs.beside(subject.artifacts[0].path)
     if not asked.is_sweep and len(asked.targets) == 1:
         return {"": measurement.reserve(target.name, beside, asked.out)}
-    if asked.out is not None and (asked.out.is_file() or asked.out.suffix == ".json"):
-        raise EdgebigError(f"--out {asked.out}: one file for several records", "name a folder")
     wanted = sweep.variants(target, asked.threads, asked.delegates) if asked.is_sweep else [("", target)]
     places = {}
     for label, _ in wanted:
