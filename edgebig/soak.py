@@ -17,6 +17,7 @@ FIRST_S = 60.0
 _BLOCKS, _BLOCK_POINTS = 20, 10
 _LEAST_BLOCKS = 4
 _END_BLOCKS = 4
+_NO_VARIANCE = 1e-100
 Floats = npt.NDArray[np.float64]
 
 
@@ -60,14 +61,17 @@ def measured(events: Sequence[dict[str, Any]], throttled: Sequence[tuple[float, 
 def drift(at_s: npt.ArrayLike, p50_ns: npt.ArrayLike, level: float = 0.95) -> Drift | None:
     """The slope of log latency over time, per cent a minute; None where there are fewer than 40 points.
 
-    `at_s`, `p50_ns`: (n,), about one a second. Neighbouring seconds are alike, so that the points are averaged in up to
-    20 blocks, and the line is laid through these; the interval is Student's t on its slope.
+    `at_s`, `p50_ns`: (n,), about one a second. Neighbouring seconds are alike, and some are a stall of the machine: the
+    line is laid through the medians of up to 20 blocks, and the interval is Student's t on its slope.
+
+    Measured coverage of the 95 % interval, 1,000 simulations of autocorrelated seconds (lag-one 0.8): 94 % over ten
+    minutes, 88 to 90 % over one to five; `ends` 95 and 90 to 95 %.
     """
     times, logs = np.asarray(at_s, dtype=np.float64), np.log(np.asarray(p50_ns, dtype=np.float64))
     count = min(_BLOCKS, len(times) // _BLOCK_POINTS)
     if count < _LEAST_BLOCKS:
         return None
-    x, y = _block_means(times, count), _block_means(logs, count)
+    x, y = _block_medians(times, count), _block_medians(logs, count)
     spread = x - x.mean()
     slope = float(spread @ y / (spread @ spread))
     residuals = y - y.mean() - slope * spread
@@ -79,24 +83,25 @@ def drift(at_s: npt.ArrayLike, p50_ns: npt.ArrayLike, level: float = 0.95) -> Dr
 def ends(at_s: npt.ArrayLike, p50_ns: npt.ArrayLike, ends_s: float, level: float = 0.95) -> Ratio | None:
     """p50 of the last `ends_s` seconds over that of the first; None where either has fewer than 4 points.
 
-    Both are averaged in up to 4 blocks; the interval is Welch's t on the logs.
+    Both are taken as the medians of up to 4 blocks; the interval is Welch's t on the logs.
     """
     times, logs = np.asarray(at_s, dtype=np.float64), np.log(np.asarray(p50_ns, dtype=np.float64))
     first, last = logs[times <= ends_s], logs[times > times[-1] - ends_s]
     if min(len(first), len(last)) < _LEAST_BLOCKS:
         return None
-    a, b = (_block_means(part, min(_END_BLOCKS, len(part) // 2)) for part in (last, first))
+    a, b = (_block_medians(part, min(_END_BLOCKS, len(part) // 2)) for part in (last, first))
     value = float(a.mean() - b.mean())
     variances = [float(part.var(ddof=1)) / part.size for part in (a, b)]
     reach = 0.0
-    if total := sum(variances):
+    if (total := sum(variances)) > _NO_VARIANCE:
         parts = sum(variance**2 / (part.size - 1) for variance, part in zip(variances, (a, b), strict=True))
         reach = stats.t_quantile(level, max(1, int(total**2 / parts))) * math.sqrt(total)
+    reach = min(reach, 600.0)
     return Ratio(math.exp(value), math.exp(value - reach), math.exp(value + reach), a.size)
 
 
-def _block_means(values: Floats, count: int) -> Floats:
-    return np.array([part.mean() for part in np.array_split(values, count)])
+def _block_medians(values: Floats, count: int) -> Floats:
+    return np.array([np.median(part) for part in np.array_split(values, count)])
 
 
 def _per_minute(slope_a_second: float) -> float:

@@ -45,7 +45,7 @@ def _signs(conditions: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], s
     for reading in conditions:
         for why in (*_firmware(earlier, reading), *_counted(earlier, reading), *_limited(limits, reading)):
             signs.append((reading, why))
-        earlier = {**earlier, **reading}
+        earlier |= {name: value for name, value in reading.items() if value is not None}
     return signs
 
 
@@ -54,7 +54,7 @@ def _firmware(earlier: dict[str, Any], reading: dict[str, Any]) -> list[str]:
     if not earlier.get("throttled"):
         return list(now)
     # What came and went between two readings has left its mark, unless it had done so before.
-    had, has = (of["throttled"].get("since_boot") or [] for of in (earlier, {"throttled": {}, **reading}))
+    had, has = ((of.get("throttled") or {}).get("since_boot") or [] for of in (earlier, reading))
     return list(dict.fromkeys([*now, *(name for name in has if name not in had)]))
 
 
