@@ -20,6 +20,9 @@ from edgebig.drivers.protocol import PROTOCOL, Capabilities, DeviceFacts, Event,
 from edgebig.errors import DeviceError, EdgebigError
 from edgebig.progress import say
 
+# adb ends with 0 where it loses the phone: a script that ends well gives another code, which is turned back here.
+_WELL, _LOST = 33, 255
+_HERE = f'"$@"; code=$?; case $code in {_WELL}) exit 0;; 0) exit {_LOST};; *) exit $code;; esac'
 _NUMPY = b"\x93NUMPY"
 _HOW_TO_GET = (
     "download Google's (ai.google.dev/edge/litert: the benchmark tools), or build it from TensorFlow's or LiteRT's "
@@ -66,11 +69,12 @@ class AdbLink:
         self._phone = phone
 
     def command(self, script: str) -> list[str]:
-        return self._phone.command("shell", f"exec sh -c {shlex.quote(script)}")
+        there = f"sh -c {shlex.quote(script)}; c=$?; [ $c = 0 ] && exit {_WELL}; exit $c"
+        return ["sh", "-c", _HERE, "sh", *self._phone.command("shell", there)]
 
     def fault(self, code: int, printed: str) -> DeviceError | None:
-        """adb itself ends with 1, as many a script does: what it says of a lost phone tells the two apart."""
-        return LinkFault(*self._phone.gone()) if adbclient.is_gone(printed) else None
+        lost = code == _LOST or adbclient.is_gone(printed)
+        return LinkFault(*self._phone.gone()) if lost else None
 
 
 def _tool_file(device: AdbDevice) -> Path:

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -254,16 +253,35 @@ def test_past_its_deadline_a_job_is_stopped_and_nothing_runs_on(
         gone(phone, "--graph=")
 
 
-def test_a_job_that_is_given_up_leaves_nothing_running(phone: adbd.TestPhone, tmp_path: Path) -> None:
-    with opened(device_of(phone)) as session:
-        events = session.run(job(session, tmp_path, rounds=10**6, samples=10**3, want=("latency",)), 300)
-        assert next(event for event in events if event["event"] == "memory")
-        # The next event is minutes away: Ctrl-C would come in the middle.
-        closer = threading.Timer(2.0, os.kill, (os.getpid(), signal.SIGINT))
-        closer.start()
-        with pytest.raises(KeyboardInterrupt):
-            next(events)
-        gone(phone, "--graph=")
+MEASURE = """
+import pathlib, sys
+from edgebig import artifact, bench, device
+target = device.AdbDevice(name="pixel", benchmark_model=sys.argv[1], folder=sys.argv[2])
+settings = bench.Settings(rounds=10**6, samples=10**3)
+bench.bench([artifact.load(pathlib.Path(sys.argv[3]))], target, settings, None)
+"""
+
+
+def test_ctrl_c_leaves_nothing_running(phone: adbd.TestPhone) -> None:
+    target, endless = device_of(phone), "--num_runs=1000000000"
+    model = GOLDEN / "dense-int8.tflite"
+    process = subprocess.Popen(
+        [sys.executable, "-c", MEASURE, target.benchmark_model, target.folder, str(model)],
+        cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    try:
+        end_s = time.monotonic() + 120
+        while not phone.processes(endless):
+            assert time.monotonic() < end_s
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert "KeyboardInterrupt" in said
+    gone(phone, endless)
 
 
 def gone(phone: adbd.TestPhone, word: str) -> None:
