@@ -48,7 +48,7 @@ class FakeSession:
                     "of": len(labels),
                     "labels": labels,
                 }
-        for process in range(job.processes if "latency" in job.want else 0):
+        for process in range(job.resume_from, job.processes if "latency" in job.want else 0):
             for model in job.models:
                 stamp = {"model": model.sha256, "process": process}
                 yield {

@@ -24,7 +24,7 @@ from edgebig.drivers import ssh
 from edgebig.drivers.board import BoardSession
 from edgebig.drivers.protocol import Event, Job, JobModel
 from edgebig.drivers.ssh import COMMAND_VARIABLE, SshDriver
-from edgebig.errors import DeviceError, EdgebigError
+from edgebig.errors import EXIT_DEVICE, DeviceError, EdgebigError
 from tests.drivers.sshd import Board, board, free_port, gone, on_board
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -336,6 +336,40 @@ def test_a_board_that_goes_away_and_comes_back(
     assert whole.incomplete is None
     assert whole.models[0].latency.processes[0] == kept.models[0].latency.processes[0]
     assert [len(process) for process in whole.models[0].latency.processes] == [6, 6, 6]
+
+
+def test_the_command_keeps_the_part_and_goes_on_with_it(pi: Board, tmp_path: Path) -> None:
+    stops = f'[ "$RUN" != child ] || [ -e {pi.home}/once ] || [ "$(echo >>~/n; wc -l <~/n)" != 3 ]'
+    waits = f"{{ touch {pi.home}/once; tail --pid=$PPID -f /dev/null; }}"  # it is the second process, and ends with us
+    (tmp_path / "pi.toml").write_text(
+        f'kind = "ssh"\naddress = "board"\npython = "{python(pi, f"{stops} || {waits}")}"\n'
+    )
+    shutil.copy(MODEL, tmp_path)
+    shutil.copy(MODEL.with_suffix(".json"), tmp_path)
+    record = tmp_path / "record.json"
+
+    def edgebig(*words: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "edgebig", "bench", *words]
+        return subprocess.Popen(
+            command, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+
+    asked = ["--processes", "3", "--examples", "20", "--rounds", "2", "--no-energy"]
+    process = edgebig("digits-int8.tflite", "--device", "pi.toml", "--out", str(record), *asked)
+    gone(lambda: (pi.home / "once").exists() or process.poll() is not None, "the first process")
+    pi.kill()
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == EXIT_DEVICE, told
+    assert f"1 of 3 processes are kept in {record}" in told
+    pi.start()
+    process = edgebig("--resume", str(record))
+    shown, told = process.communicate(timeout=120)
+    assert process.returncode == 0, told
+    assert "3 fresh processes" in shown
+    whole = measurement.load(record)
+    assert (whole.incomplete, len(whole.models[0].latency.processes)) == (None, 3)
+    assert whole.models[0].accuracy is not None
+    gone(lambda: not on_board(pi), "what ran there")
 
 
 def test_a_board_that_falls_silent_is_given_up(pi: Board, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,126 @@
+"""A job that is cut off anywhere: what is kept, and that the rest put behind it is the whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgebig import artifact, bench, device, drivers, measurement, partial
+from edgebig.bench import Collected
+from edgebig.drivers.protocol import Event, Job, JobModel
+from edgebig.errors import DeviceError, EdgebigError
+from edgebig.measurement import Measurement
+
+GOLDEN = Path(__file__).resolve().parent / "golden"
+MODELS = tuple(JobModel(sha256=name, name=name, preprocessing={}) for name in "ab")
+JOB = Job(
+    models=MODELS, inputs="0", examples=10, runtime="ai-edge-litert", delegate="xnnpack", threads=1, processes=3,
+    rounds=2, samples=2, warmup_s=0.1, want=("predictions", "outputs", "latency"),
+)  # fmt: skip
+
+
+def events_of(job: Job) -> list[Event]:
+    with next(iter(drivers.connect(device.load("fake")).sessions())) as session:
+        return list(session.run(job, 1.0))
+
+
+EVENTS = events_of(JOB)
+
+
+def sorted_out(events: list[Event]) -> dict[str, Any]:
+    collected = Collected()
+    for event in events:
+        collected.add(event)
+    values = dict(vars(collected))
+    values.pop("conditions")
+    return values
+
+
+@given(cut=st.integers(0, len(EVENTS) - 1))
+def test_wherever_it_is_cut_off_the_rest_makes_it_whole(cut: int) -> None:
+    part = partial.kept(JOB, EVENTS[:cut], "gone")
+    seen = [event for event in EVENTS[:cut] if event["event"] in ("outputs", "sample")]
+    if part is None:
+        assert sum(event["event"] == "outputs" for event in seen) < len(MODELS)
+        return
+    kept = [event.model_dump() for event in part.events]
+    rest = partial.rest(JOB, part)
+    assert rest.resume_from == part.processes
+    assert set(rest.want) == {"latency"}
+    again = [
+        event
+        for event in EVENTS
+        if event["event"] in ("warmup", "sample") and event["process"] >= part.processes
+    ]
+    assert sorted_out(kept + again) == sorted_out(EVENTS)
+    # Only the process that was cut off is measured anew.
+    assert part.processes >= max((event.get("process", 0) for event in EVENTS[:cut]), default=0)
+
+
+def test_without_any_model_that_predicts_nothing_is_kept_before_the_first_process() -> None:
+    timed = JOB.model_copy(update={"want": ("latency",)})
+    events = events_of(timed)
+    first = next(at for at, event in enumerate(events) if event["event"] == "warmup")
+    assert partial.kept(timed, events[:first], "gone") is None
+
+
+def test_another_job_is_not_gone_on_with() -> None:
+    part = partial.kept(JOB, EVENTS, "gone")
+    assert part is not None
+    with pytest.raises(EdgebigError, match="otherwise than it would be now: inputs, threads"):
+        partial.rest(JOB.model_copy(update={"inputs": "1", "threads": 2}), part)
+    named = tuple(model.model_copy(update={"name": "elsewhere"}) for model in MODELS)
+    assert partial.rest(JOB.model_copy(update={"models": named}), part).resume_from == 3
+
+
+def benched(monkeypatch: pytest.MonkeyPatch, dies: bool, earlier: Measurement | None = None) -> Measurement:
+    from edgebig.drivers.fake import FakeSession
+
+    run = FakeSession.run
+
+    def cut_off(self: FakeSession, job: Job, deadline_s: float) -> Any:
+        for event in run(self, job, deadline_s):
+            yield event
+            if dies and event.get("process") == 2:
+                raise DeviceError("it went away", "bring it back")
+
+    models = [artifact.load(GOLDEN / f"digits-{name}.tflite") for name in ("int8", "float32")]
+    with monkeypatch.context() as patched:
+        patched.setattr(FakeSession, "run", cut_off)
+        return bench.bench(
+            models, device.load("fake"), bench.Settings(20, processes=3, energy=False), None, earlier=earlier
+        )
+
+
+def test_the_part_is_a_record_that_is_gone_on_with(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert")
+    with pytest.raises(partial.Unfinished, match="it went away") as caught:
+        benched(monkeypatch, dies=True)
+    told = caught.value.keep(tmp_path / "part.json")
+    assert told.problem == f"it went away\n2 of 3 processes are kept in {tmp_path}/part.json"
+    assert told.hint == f"bring it back; then go on with: edgebig bench --resume {tmp_path}/part.json"
+    record, part = partial.load(tmp_path / "part.json")
+    assert (part.processes, part.of, part.why) == (2, 3, "it went away")
+    assert [len(model.latency.processes) for model in record.models] == [2, 2]
+    whole = benched(monkeypatch, dies=False, earlier=record)
+    assert whole.incomplete is None
+    assert [len(model.latency.processes) for model in whole.models] == [3, 3]
+    assert whole.models[0].predictions == record.models[0].predictions
+    measurement.save(whole, tmp_path / "whole.json")
+    with pytest.raises(EdgebigError, match="it is complete, nothing is left to measure"):
+        partial.load(tmp_path / "whole.json")
+
+
+def test_another_machine_does_not_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert")
+    with pytest.raises(partial.Unfinished) as caught:
+        benched(monkeypatch, dies=True)
+    other = caught.value.measurement.model_copy(
+        update={"machine": measurement.Open.model_validate({"machine": "fake", "cpu": "another"})}
+    )
+    with pytest.raises(EdgebigError, match="on another machine: cpu was another, now none"):
+        benched(monkeypatch, dies=False, earlier=other)
