@@ -56,6 +56,31 @@ def pixels() -> Any:
     return keras.Sequential(layers)
 
 
+def normalised() -> Any:
+    """A GPU leaves LOCAL_RESPONSE_NORMALIZATION, and LiteRT then gives it one of the two parts around that."""
+    layers = [
+        keras.Input((8, 8, 1), batch_size=1),
+        keras.layers.Conv2D(4, 3, activation="relu", bias_initializer="random_normal"),
+        keras.layers.Lambda(tf.nn.local_response_normalization),
+        keras.layers.Conv2D(4, 3, activation="relu", bias_initializer="random_normal"),
+        keras.layers.Flatten(),
+        keras.layers.Dense(3, activation="softmax"),
+    ]
+    return keras.Sequential(layers)
+
+
+def of_any_batch() -> Any:
+    """A Reshape where the batch is not fixed works its shape out as it runs."""
+    layers = [
+        keras.Input((8, 8, 1)),
+        keras.layers.Conv2D(4, 3, activation="relu", bias_initializer="random_normal"),
+        keras.layers.Reshape((36, 4)),
+        keras.layers.GlobalAveragePooling1D(),
+        keras.layers.Dense(3, activation="softmax"),
+    ]
+    return keras.Sequential(layers)
+
+
 def digits(batch_size: int | None) -> Any:
     layers = [
         keras.Input((28, 28, 1), batch_size=batch_size),
@@ -157,6 +182,8 @@ def main() -> None:
         "dense-int8-uint8-io": lambda: convert(dense, tf.uint8),
         "dense-int8-float32-io": lambda: convert(dense, tf.float32),
         "conv-int8": lambda: convert(conv, tf.int8),
+        "normalised-float32": lambda: convert(normalised, None, quantize=False),
+        "any-batch-float32": lambda: convert(of_any_batch, None, quantize=False),
         "pixels-int8": lambda: convert(pixels, tf.int8),
         "digits-float32": lambda: convert(small, None, quantize=False),
         "digits-int8": lambda: convert(small, tf.int8, real=True),

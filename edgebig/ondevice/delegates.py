@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 from typing import Any
@@ -19,6 +20,8 @@ def load(path: str, runtime: str, delegate: str, threads: int, options: dict[str
     library = library_of(delegate)
     module = infer.load_runtime(runtime)
     try:
+        # Before load_delegate, whose finalizer stumbles over a library that is none.
+        _ = ctypes.CDLL(library).tflite_plugin_create_delegate
         loaded = module.load_delegate(library, options)
     except (ValueError, OSError, AttributeError) as error:
         raise _not_loaded(delegate, library, options, str(error)) from error
@@ -52,7 +55,8 @@ def _on_android() -> bool:
 
 
 def _not_loaded(delegate: str, library: str, options: dict[str, Any], error: str) -> Fault:
-    reason = (error.strip().splitlines() or ["its library says no more"])[0]
+    # The library's own words come behind the line that says whose they are.
+    reason = (error.strip().splitlines() or ["its library says no more"])[-1]
     if delegate == "edgetpu":
         return Fault(
             "no-delegate",
