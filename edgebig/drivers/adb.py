@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 from edgebig import files
 from edgebig.device import AdbDevice
@@ -55,10 +56,9 @@ class AdbDriver:
 
 @contextlib.contextmanager
 def _with_tool(phone: Phone, device: AdbDevice) -> Iterator[Session]:
-    tool = _tool_file(device)
     store = PhoneStore(phone, device.folder)
     with store.locked():
-        yield ToolSession(store, device, tool)
+        yield ToolSession(store, device)
 
 
 class AdbLink:
@@ -77,48 +77,66 @@ class AdbLink:
         return LinkFault(*self._phone.gone()) if lost else None
 
 
-def _tool_file(device: AdbDevice) -> Path:
-    """Raises EdgebigError where there is none."""
+def _tool_file(device: AdbDevice, machine: dict[str, Any]) -> Path:
+    """Raises EdgebigError where there is none, or one for another processor."""
     if not device.benchmark_model:
         raise EdgebigError(f"{device.name}: 'benchmark_model' names no tool", _HOW_TO_GET)
     path = Path(device.benchmark_model).expanduser()
     if not path.is_file():
         raise EdgebigError(f"{device.name}: benchmark_model: no file {path}", _HOW_TO_GET)
+    with path.open("rb") as file:
+        built_for = android.abi_of(file.read(20))
+    if built_for and machine["abis"] and built_for not in machine["abis"]:
+        raise EdgebigError(
+            f"{path} is for {built_for}, and this phone runs {', '.join(machine['abis'])}",
+            f"use the benchmark_model that is built for {machine['abis'][0]}",
+        )
     return path
 
 
 class ToolSession:
-    """A phone, locked, with benchmark_model on it."""
+    """A phone, locked, with benchmark_model on it. Without the tool it can be looked at and cleaned, and no more."""
 
-    def __init__(self, store: PhoneStore, device: AdbDevice, tool_file: Path) -> None:
+    def __init__(self, store: PhoneStore, device: AdbDevice) -> None:
         self._store = store
         self._phone = store.phone
+        self._device = device
+        self._here: dict[str, Path] = {}
         machine = android.facts(self._phone.ask(android.READ_FACTS))
-        _check_abi(tool_file, machine)
-        self._tool_file = tool_file
-        tool, tool_sha256 = self._send_tool()
-        machine["runtimes"] = {"benchmark_model": f"({tool.name}, {tool_sha256[:12]})"}
-        machine["benchmark_model_sha256"] = tool_sha256
+        emulated = device.emulated or machine["emulator"]
+        provenance: Provenance = "emulated" if emulated else "real"
+        self._no_tool: EdgebigError | None = None
+        takes_inputs = False
+        try:
+            self._tool_file = _tool_file(device, machine)
+        except EdgebigError as error:
+            self._no_tool = error
+        else:
+            tool, sha256 = self._send_tool()
+            machine["runtimes"] = {"benchmark_model": f"({tool.name}, {sha256[:12]})"}
+            machine["benchmark_model_sha256"] = sha256
+            takes_inputs = tool.takes_inputs
+            provenance = "stand-in" if tool.stand_in else provenance
         if device.delegate == "nnapi":
             machine["nnapi"] = "legacy: Android 15 deprecates it"
             if android.nnapi_is_deprecated(machine):
                 say(f"{device.name}: NNAPI is deprecated since Android 15, which this phone has")
-        emulated = device.emulated or machine["emulator"]
-        provenance: Provenance = "stand-in" if tool.stand_in else "emulated" if emulated else "real"
-        capabilities = Capabilities(raw_samples=False, predictions=tool.takes_inputs, interleaving=True)
+        capabilities = Capabilities(raw_samples=False, predictions=takes_inputs, interleaving=True)
         self.facts = DeviceFacts(provenance, machine, capabilities)
-        self._here: dict[str, Path] = {}
 
     def _send_tool(self) -> tuple[Tool, str]:
+        if self._no_tool is not None:
+            raise self._no_tool
         sha256 = self._store.put(self._tool_file, executable=True)
-        path = self._store.path(sha256)
-        code, text = self._phone.shell(f"{path} --help")
+        code, text = self._phone.shell(f"{self._store.path(sha256)} --help")
         if code in (126, 127) or code > 128:
             benchmark_model.raise_failure(code, text, str(self._tool_file))
         return benchmark_model.tool_of(text), sha256
 
     def put(self, blob: Path) -> str:
         """Pictures stay here, since the tool reads no .npy: what it is given is made of them for each model."""
+        if self._no_tool is not None:
+            raise self._no_tool
         with blob.open("rb") as file:
             is_pictures = file.read(len(_NUMPY)) == _NUMPY
         sha256 = files.sha256_file(blob) if is_pictures else self._store.put(blob)
@@ -138,14 +156,3 @@ class ToolSession:
 
     def clean(self) -> None:
         self._store.clean()
-
-
-def _check_abi(tool_file: Path, machine: dict[str, object]) -> None:
-    with tool_file.open("rb") as file:
-        built_for = android.abi_of(file.read(20))
-    runs = machine["abis"]
-    if built_for and isinstance(runs, list) and runs and built_for not in runs:
-        raise EdgebigError(
-            f"{tool_file} is for {built_for}, and this phone runs {', '.join(runs)}",
-            f"use the benchmark_model that is built for {runs[0]}",
-        )

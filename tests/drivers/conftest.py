@@ -8,11 +8,13 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from edgebig.device import AdbDevice
 from edgebig.drivers.ssh import COMMAND_VARIABLE
-from tests.drivers import adbd
+from tests.drivers import adbd, benchmark_model_stand_in
 from tests.drivers.sshd import Board, board
 
 
@@ -43,3 +45,21 @@ def adbd_root(tmp_path_factory: pytest.TempPathFactory, users_environment: dict[
             return adbd.unpacked(folder)
         except adbd.Unavailable as error:
             pytest.skip(f"needs Debian's adbd: {error}")
+
+
+@pytest.fixture
+def phone(tmp_path: Path, adbd_root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[adbd.TestPhone]:
+    """One phone, which every adb of this test reaches."""
+    with adbd.started(adbd_root, tmp_path / "phone") as started:
+        for name in ("ADB_SERVER_SOCKET", "HOME"):
+            monkeypatch.setenv(name, started.environment[name])
+        yield started
+
+
+def device_of(phone: adbd.TestPhone, **changes: Any) -> AdbDevice:
+    """That phone as a device, with the stand-in for its tool."""
+    tool = phone.folder / "benchmark_model_tflite"
+    if not tool.exists():
+        benchmark_model_stand_in.write(phone.folder)
+    values = {"name": "pixel", "benchmark_model": str(tool), "folder": f"{phone.folder}/store/edgebig"}
+    return AdbDevice(**{**values, **changes})

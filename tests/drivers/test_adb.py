@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from edgebig.drivers.protocol import Event, Job, JobModel, Session
 from edgebig.errors import DeviceError, EdgebigError
 from edgebig.recipe import Data
 from tests.drivers import adbd, benchmark_model_stand_in
+from tests.drivers.conftest import device_of
 
 pytestmark = [pytest.mark.network, pytest.mark.slow]
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -30,22 +30,6 @@ MODEL = GOLDEN / "digits-int8.tflite"
 DIGITS = {"low": 0.0, "high": 1.0, "ink_is_high": True, "colour": "grey"}
 
 pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert")
-
-
-@pytest.fixture
-def phone(tmp_path: Path, adbd_root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[adbd.TestPhone]:
-    with adbd.started(adbd_root, tmp_path / "phone") as started:
-        for name in ("ADB_SERVER_SOCKET", "HOME"):
-            monkeypatch.setenv(name, started.environment[name])
-        yield started
-
-
-def device_of(phone: adbd.TestPhone, **changes: Any) -> device.AdbDevice:
-    tool = phone.folder / "benchmark_model_tflite"
-    if not tool.exists():
-        benchmark_model_stand_in.write(phone.folder)
-    values = {"name": "pixel", "benchmark_model": str(tool), "folder": f"{phone.folder}/store/edgebig"}
-    return device.AdbDevice(**{**values, **changes})
 
 
 def opened(target: device.AdbDevice) -> Any:
@@ -346,14 +330,22 @@ def test_a_tool_that_fails_is_named(script: str, words: str, phone: adbd.TestPho
 
 
 def test_a_tool_for_another_processor_is_not_sent(phone: adbd.TestPhone) -> None:
+    """And without the tool a phone can be looked at and cleaned."""
     wrong = phone.folder / "riscv"
     wrong.write_bytes(b"\x7fELF\x02\x01\x01" + bytes(11) + (243).to_bytes(2, "little") + bytes(40))
-    with (
-        pytest.raises(EdgebigError, match="is for riscv64, and this phone runs"),
-        opened(device_of(phone, benchmark_model=str(wrong))),
+    for tool, words in (
+        (str(wrong), "is for riscv64, and this phone runs"),
+        ("", "names no tool"),
+        ("/no", "no file /no"),
     ):
-        pass
-    assert stored(phone) in ([], ["edgebig", "lock"])
+        with opened(device_of(phone, benchmark_model=tool)) as session:
+            assert session.facts.machine["board"] == "Nobody Test Phone"
+            assert not session.facts.capabilities.predictions
+            with pytest.raises(EdgebigError, match=words) as caught:
+                session.put(MODEL)
+            assert caught.value.hint
+            session.clean()
+    assert stored(phone) == []
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,9 @@ from edgebig.data import source
 from edgebig.drivers import protocol
 from edgebig.drivers.protocol import Event, Job, JobModel, Session
 from edgebig.errors import DeviceError, EdgebigError
+from edgebig.measurement import Told
 from edgebig.recipe import Data
+from tests.drivers.conftest import device_of
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 MODELS = [GOLDEN / "digits-int8.tflite", GOLDEN / "digits-float32.tflite"]
@@ -26,6 +28,7 @@ DRIVERS = [
     "local",
     pytest.param("ssh", marks=pytest.mark.slow),
     pytest.param("mcu", marks=[pytest.mark.network, pytest.mark.slow]),
+    pytest.param("adb", marks=[pytest.mark.network, pytest.mark.slow]),
 ]
 
 pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert")
@@ -35,8 +38,13 @@ pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert")
 def session(request: pytest.FixtureRequest) -> Iterator[Session]:
     if request.param == "mcu":
         request.getfixturevalue("environments")("tflite-micro")
-    named = request.param != "ssh"
-    target = device.load(request.param) if named else request.getfixturevalue("pi").device()
+    match request.param:
+        case "ssh":
+            target = request.getfixturevalue("pi").device()
+        case "adb":
+            target = device_of(request.getfixturevalue("phone"))
+        case name:
+            target = device.load(name)
     sessions = drivers.connect(target).sessions()
     with next(iter(sessions)) as opened:
         yield opened
@@ -74,12 +82,14 @@ def test_a_job_from_ready_to_result(session: Session, tmp_path: Path) -> None:
     check_predictions(of_kind(seen, "outputs"), hashes)
     if session.facts.capabilities.raw_samples:
         check_latency(seen, hashes)
+    else:
+        check_summaries(of_kind(seen, "summary"), hashes)
 
 
 def check_order(kinds: list[str]) -> None:
     assert kinds[:2] == ["ready", "condition"]
     assert kinds[-2:] == ["condition", "result"]
-    known = {"condition", "loaded", "outputs", "memory", "warmup", "sample", "progress", "fit"}
+    known = {"condition", "loaded", "outputs", "memory", "warmup", "sample", "summary", "progress", "fit"}
     assert set(kinds[2:-2]) <= known
     if "sample" in kinds:
         assert "outputs" not in kinds[kinds.index("sample") :]
@@ -101,6 +111,18 @@ def check_predictions(outputs: list[Event], hashes: list[str]) -> None:
         labels = [label for event in parts for label in event["labels"]]
         assert len(labels) == EXAMPLES
         assert all(type(label) is int and 0 <= label < 10 for label in labels)
+
+
+def check_summaries(summaries: list[Event], hashes: list[str]) -> None:
+    """The models in turns, where there is a latency at all."""
+    turns = [(process, sha256) for process in range(PROCESSES) for sha256 in hashes]
+    assert [(event["process"], event["model"]) for event in summaries] in ([], turns)
+    for event in summaries:
+        told = Told(**event["told"])
+        assert told.n >= ROUNDS * SAMPLES
+        assert 0 < told.min_ns <= told.mean_ns <= told.max_ns
+        assert event["init_ns"] > 0
+        assert event["first_ns"] > 0
 
 
 def check_latency(seen: list[Event], hashes: list[str]) -> None:
@@ -130,7 +152,7 @@ def test_nothing_is_done_that_was_not_asked_for(session: Session, tmp_path: Path
 
 
 def test_the_facts_tell_how_real_it_is(session: Session) -> None:
-    assert session.facts.provenance in ("real", "fake", "simulated")
+    assert session.facts.provenance in ("real", "fake", "simulated", "stand-in")
     assert {"machine", "system", "cpu", "cores", "python", "runtimes"} <= set(session.facts.machine)
 
 
