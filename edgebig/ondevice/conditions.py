@@ -34,6 +34,7 @@ def facts() -> dict[str, Any]:
         or sysfs.text("/", "sys/devices/virtual/dmi/id/product_name"),
         "cpu": _cpu_name(),
         "cores": usable_cores(),
+        "lse_atomics": _lse_atomics(),
         "memory_kb": _memory_kb(),
         "python": platform.python_version(),
         "bits": struct.calcsize("P") * 8,  # a kernel of 64 may run a system of 32
@@ -55,6 +56,14 @@ def _cpu_name() -> str | None:
         if line.startswith(("model name", "Model")):
             return line.split(":", 1)[1].strip()
     return platform.processor() or None
+
+
+def _lse_atomics() -> bool | None:
+    """Whether a 64-bit ARM has them; a Cortex-A53 or A72 has not, and LiteRT's CompiledModel dies there of SIGILL."""
+    for line in (sysfs.text("/", "proc/cpuinfo") or "").splitlines():
+        if line.startswith("Features") and platform.machine() == "aarch64":
+            return "atomics" in line.split(":", 1)[1].split()
+    return None
 
 
 def _memory_kb() -> int | None:
