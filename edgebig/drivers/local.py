@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import platform
 import shlex
 import shutil
 import sys
@@ -68,9 +69,8 @@ class LocalSession:
                 f"{shlex.join(python)}: it ended well and said nothing",
                 "is it a Python? Mend 'python' in the device's file",
             )
-        self.facts = DeviceFacts(
-            "emulated" if emulated else "real", ready["facts"], Capabilities(True, True, True)
-        )
+        provenance = board.provenance(platform.machine(), ready["facts"], emulated=emulated)
+        self.facts = DeviceFacts(provenance, ready["facts"], Capabilities(True, True, True))
 
     def put(self, blob: Path) -> str:
         sha256 = files.sha256_file(blob)
