@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from rich import box
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from edgebig.campaign import Found, Row
 from edgebig.measurement import ModelResult
-from edgebig.report.table import COLUMNS, figures, notes, short_names
+from edgebig.report.table import COLUMNS, figures, notes, plain, short_names
 from edgebig.sweep import Best
 
 # Their times say nothing of a real device, and stand beside no other's.
@@ -24,7 +23,7 @@ def show(found: Found, console: Console) -> None:
     console.print(_table(found))
     console.width = width
     for line in [*_failures(found.rows), *_remarks(found.rows), *_best_lines(found)]:
-        console.print(Text(line), soft_wrap=not console.is_terminal)
+        console.print(plain(line), soft_wrap=not console.is_terminal)
 
 
 def _table(found: Found) -> Table:
@@ -37,13 +36,13 @@ def _table(found: Found) -> Table:
     for row in found.rows:
         name = _name(row, found.rows)
         if row.measurement is None:
-            table.add_row(Text(name), *["failed"] * 4)
+            table.add_row(plain(name), *["failed"] * 4)
             continue
         short = short_names(row.measurement)
         for model in row.measurement.models:
             words = [name] + [short[model.name]] * (len(row.measurement.models) > 1)
             cells = ("\n".join(words), *_cells(model, row.measurement.provenance))
-            table.add_row(*(Text(cell) for cell in cells))
+            table.add_row(*(plain(cell) for cell in cells))
     return table
 
 
@@ -115,8 +114,8 @@ def best_line(where: str, best: Best) -> str:
     if best.verdict == "FASTER":
         following = best.rivals[0]
         return (
-            f"{where}: best with {best.label}: it takes {following.ratio:.2f} of the time of {following.label} "
-            f"({following.low:.2f} .. {following.high:.2f}), the next one"
+            f"{where}: best: {best.label}, in {following.ratio:.2f} of the time of the next one, {following.label} "
+            f"({following.low:.2f} .. {following.high:.2f})"
         )
     level = [rival for rival in best.rivals if rival.high is None or rival.high >= 1]
     told = ", ".join(

@@ -30,15 +30,20 @@ def show(measurement: Measurement, console: Console) -> None:
         console.print(Text(_UNREAL[measurement.provenance], "bold red"))
     if (part := measurement.incomplete) is not None:
         told = f"INCOMPLETE: {part.processes} of {part.of} processes, then: {part.why.splitlines()[0]}"
-        console.print(Text(told, "bold red"))
-    console.print(Text(_title(measurement), "bold"))
+        console.print(plain(told, "bold red"))
+    console.print(plain(_title(measurement), "bold"))
     table = _table(measurement)
     # In a narrower window the terminal folds the lines; a figure with its end cut off would be another figure.
     width, console.width = console.width, max(console.width, COLUMNS)
     console.print(table)
     console.width = width
     for line in notes(measurement):
-        console.print(Text(line), soft_wrap=not console.is_terminal)
+        console.print(plain(line), soft_wrap=not console.is_terminal)
+
+
+def plain(text: str, style: str = "") -> Text:
+    """What devices and files say of themselves could steer a terminal: escaped, but for the ends of lines."""
+    return Text("".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text), style)
 
 
 def _title(measurement: Measurement) -> str:
@@ -61,7 +66,7 @@ def _table(measurement: Measurement) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     names = short_names(measurement)
     for model in measurement.models:
-        table.add_row(*(Text(cell) for cell in (names[model.name], *figures(model))))
+        table.add_row(*(plain(cell) for cell in (names[model.name], *figures(model))))
     return table
 
 
