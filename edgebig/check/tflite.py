@@ -35,7 +35,7 @@ class Parity(Spec):
     """Outputs of one model by two sets of kernels; differences in steps of the quantized output, or real.
 
     `rms_difference` is the root of the mean square over all outputs, and `tolerance` is of that; where there is a
-    `largest_tolerance`, it holds in place of it, of each single difference.
+    `largest_tolerance`, it is of each single difference besides.
     """
 
     n: int
@@ -69,7 +69,7 @@ def parity(
     """(N, classes) raw outputs against the reference kernels' (M, classes) of the first M <= N examples.
 
     `output_step`: where the outputs are floats behind an int8 number, the real value of its step. `largest_allowed`:
-    by the unit, "steps" or "real", what no single difference may be above, in place of the one of `tolerances`.
+    by the unit, "steps" or "real", what no single difference may be above besides.
     """
     few = outputs[: len(reference)]
     integers = np.issubdtype(few.dtype, np.integer)
@@ -83,7 +83,7 @@ def parity(
     rms = float(np.sqrt(np.mean(np.square(difference)))) if difference.size else 0.0
     tolerance = tolerances[unit]
     most = largest_allowed[unit] if largest_allowed else None
-    near = rms <= tolerance if most is None else largest <= most
+    near = rms <= tolerance and (most is None or largest <= most)
     differ = int(np.sum(np.argmax(few, axis=1) != np.argmax(reference, axis=1)))
     return Parity(
         n=len(few),

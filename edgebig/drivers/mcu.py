@@ -86,6 +86,7 @@ class McuSession:
             raise EdgebigError(
                 f"a microcontroller has no delegate '{job.delegate}'", f"use one of: {', '.join(known)}"
             )
+        _check_asked(job)
         end_s = time.monotonic() + deadline_s
         yield {"event": "ready", "protocol": PROTOCOL, "facts": self.facts.machine}
         yield {"event": "condition", "when": "before"}
@@ -163,6 +164,19 @@ class McuSession:
         ).model_dump(mode="json")
 
 
+def _check_asked(job: Job) -> None:
+    """Raises EdgebigError where the job wants what a simulation has not: cores, heat, time that passes."""
+    asked = {
+        "--cores": job.cores, "--priority": job.priority is not None,
+        "--cool-down": job.cool_down_c is not None, "--soak": job.soak_s,
+    }  # fmt: skip
+    if wanted := [option for option, value in asked.items() if value]:
+        raise EdgebigError(
+            f"a simulated microcontroller has nothing for {', '.join(wanted)}",
+            "leave it out, or bench a board",
+        )
+
+
 def _left_s(end_s: float) -> float:
     return max(1.0, end_s - time.monotonic())
 
@@ -203,15 +217,11 @@ def _loaded(
             "delegate": npu.accelerator, "nodes": npu.nodes, "of": npu.of, "partitions": npu.partitions,
             "left": list(npu.left),
         }  # fmt: skip
-    has_int16 = interpreter.has_int16(data, name)
     return {
         "input": edges[0]._asdict(),
         "output": edges[1]._asdict(),
         "delegated": taken,
-        "largest_allowed": {
-            "steps": interpreter.tolerance("int16" if has_int16 else "int8", has_int16=has_int16),
-            "real": interpreter.tolerance("float32", has_int16=has_int16),
-        },
+        "largest_allowed": interpreter.largest_allowed(data, name),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from edgebig import environment, tflitefile
@@ -22,6 +23,42 @@ def version() -> str:
 def tolerance(dtype: str, *, has_int16: bool) -> float:
     """How far outputs of `dtype` may be off, in steps or real; `has_int16`: numbers are int16 between the operators."""
     return TOLERANCE_BEHIND_INT16 if has_int16 and dtype == "float32" else TOLERANCES[dtype]
+
+
+def largest_allowed(model: bytes, name: str) -> dict[str, float]:
+    """What no single difference of an output may be above, in "steps" of a whole number, and "real".
+
+    Of int8 it is 2 steps in what goes into a SOFTMAX at the end, and as many in a score behind it as they can make
+    there: scores that are near each other move by more than what they are made of.
+    """
+    wide = has_int16(model, name)
+    steps = tolerance("int16" if wide else "int8", has_int16=wide)
+    return {
+        "steps": steps if wide else max(steps, _behind_softmax(model, name, steps)),
+        "real": tolerance("float32", has_int16=wide),
+    }
+
+
+def _behind_softmax(model: bytes, name: str, steps: float) -> float:
+    """`steps` of each logit in steps of a score behind the softmax; 0 where there is none."""
+    parsed = tflitefile.parse_model(model, name)
+    graph = parsed["subgraphs"][0]
+    for operator in graph["operators"]:
+        code = parsed["operator_codes"][operator["opcode_index"]]
+        if tflitefile.builtin_name(code["deprecated_builtin_code"], code["builtin_code"]) == "SOFTMAX":
+            logit, score = (
+                (graph["tensors"][operator[side][0]]["quantization"] or {}).get("scale", ())
+                for side in ("inputs", "outputs")
+            )
+            if len(logit) == len(score) == 1:
+                return behind_softmax(steps, logit[0], score[0])
+    return 0.0
+
+
+def behind_softmax(steps: float, logit_scale: float, score_scale: float) -> float:
+    """How many steps of a score `steps` of each logit can make: p = sigmoid(d), and d moves by twice that at most."""
+    # Rounding it to a step adds one.
+    return float(math.ceil(math.tanh(steps * logit_scale / 2) / score_scale) + 1)
 
 
 def has_int16(model: bytes, name: str) -> bool:
