@@ -37,8 +37,8 @@ def test_a_line_a_device_and_the_failed_named() -> None:
     assert max(map(len, table)) <= 80
     starts = [line.split()[0] for line in table if line and not line.startswith(" ")]
     assert starts[-3:] == ["pi4", "pi5", "pixel"]
-    assert "1,000 us" in text
-    assert "400.1 us" in text
+    assert "1,002 us" in text
+    assert "402.1 us" in text
     assert "pixel: failed: phone 1234 went away (plug it in again)" in text
 
 
