@@ -11,7 +11,7 @@ from typing import Any
 
 from edgebig import files
 from edgebig.device import AdbDevice
-from edgebig.drivers import adbclient, android, benchmark_model, board
+from edgebig.drivers import adbclient, android, benchmark_model, benchmark_pins, board
 from edgebig.drivers.adbclient import Deadline, Phone
 from edgebig.drivers.benchmark_model import Tool
 from edgebig.drivers.benchmark_runs import ToolRuns
@@ -61,6 +61,24 @@ def _with_tool(phone: Phone, device: AdbDevice) -> Iterator[Session]:
         yield ToolSession(store, device)
 
 
+def set_up(device: AdbDevice) -> dict[str, Any]:
+    """Fetches the pinned tool for the phone. -> {device, did: installed | nothing, runtime, packages, advice}.
+
+    Raises EdgebigError where none is pinned for it.
+    """
+    phone = Phone(adbclient.choose(device.serial, adbclient.attached()))
+    abis = android.facts(phone.ask(android.READ_FACTS))["abis"]
+    there = benchmark_pins.fetched(abis)
+    path = there or benchmark_pins.fetch(abis)
+    return {
+        "device": device.name,
+        "did": "nothing" if there else "installed",
+        "runtime": "benchmark_model",
+        "packages": {"benchmark_model": path.name},
+        "advice": "",
+    }
+
+
 class AdbLink:
     """A phone as a board with a Python: Termux's, or that of a rooted board."""
 
@@ -80,6 +98,8 @@ class AdbLink:
 def _tool_file(device: AdbDevice, machine: dict[str, Any]) -> Path:
     """Raises EdgebigError where there is none, or one for another processor."""
     if not device.benchmark_model:
+        if fetched := benchmark_pins.fetched(machine["abis"]):
+            return fetched
         raise EdgebigError(f"{device.name}: 'benchmark_model' names no tool", _HOW_TO_GET)
     path = Path(device.benchmark_model).expanduser()
     if not path.is_file():

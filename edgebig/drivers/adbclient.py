@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from edgebig.drivers.board import LinkFault
 from edgebig.errors import DeviceError, EdgebigError
 
 _SHORT_S = 30.0
@@ -146,7 +147,7 @@ class Phone:
                 "use a 'folder' under /data/local/tmp",
             )
         if is_gone(text):
-            return DeviceError(*self.gone())
+            return LinkFault(*self.gone())
         return DeviceError(f"{what}:\n{shown}".rstrip(":\n"), "run it again")
 
 

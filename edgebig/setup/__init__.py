@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from edgebig import drivers, files
-from edgebig.device import Device, LocalDevice, SshDevice
+from edgebig.device import AdbDevice, Device, LocalDevice, SshDevice
 from edgebig.drivers.board import BoardSession
 from edgebig.drivers.protocol import PROTOCOL
 from edgebig.errors import DeviceError, EdgebigError
@@ -28,6 +28,10 @@ def install(device: Device) -> dict[str, Any]:
     `advice`: what to write into the device's file, empty where nothing. Raises EdgebigError where no runtime can be
     had there, DeviceError where the board fails; it is then as it was.
     """
+    if isinstance(device, AdbDevice):
+        from edgebig.drivers import adb
+
+        return adb.set_up(device)
     board = _board(device)
     with _session(board) as session:
         asked = board.runtime if "runtime" in board.model_fields_set else None
