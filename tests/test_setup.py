@@ -19,8 +19,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgebig import device, drivers, lookup, setup
-from edgebig.device import AdbDevice, LocalDevice, SshDevice
+from edgebig import device, drivers, files, lookup, setup
+from edgebig.device import LocalDevice, McuDevice, SshDevice
 from edgebig.drivers.protocol import Job, JobModel
 from edgebig.drivers.ssh import COMMAND_VARIABLE
 from edgebig.errors import DeviceError, EdgebigError
@@ -125,7 +125,7 @@ def test_a_plan_is_what_can_be_had_and_no_worse_than_another(
 def test_a_damaged_wheel_in_the_cache_is_not_taken(tmp_path: Path) -> None:
     wheel = tmp_path / "a-1-py3-none-any.whl"
     wheel.write_bytes(b"whole")
-    wanted = f"a==1 \\\n    --hash=sha256:{wheels.files.sha256_file(wheel)}\n"
+    wanted = f"a==1 \\\n    --hash=sha256:{files.sha256_file(wheel)}\n"
     assert wheels._whole(tmp_path, wanted, 1) == [wheel]
     assert wheels._whole(tmp_path, wanted, 2) == []
     wheel.write_bytes(b"half")
@@ -136,7 +136,7 @@ def test_a_damaged_wheel_in_the_cache_is_not_taken(tmp_path: Path) -> None:
     ("target", "problem"),
     [
         (LocalDevice(name="local"), "is this machine"),
-        (AdbDevice(name="phone"), "kind 'adb' has no environment"),
+        (McuDevice(name="mcu"), "kind 'mcu' has no environment"),
         (SshDevice(name="pi", address="pi", python="/opt/python3"), "names a Python of yours"),
     ],
 )
@@ -157,7 +157,7 @@ def wheel(store: Path, text: str = "VALUE = 1\n", **more: str) -> dict[str, str]
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in {"thing.py": text, **more}.items():
             archive.writestr(name, content)
-    sha256 = wheels.files.sha256_file(path)
+    sha256 = files.sha256_file(path)
     path.rename(store / sha256)
     return {"name": "thing-1-py3-none-any.whl", "sha256": sha256}
 
@@ -310,7 +310,8 @@ def test_setup_on_an_emulated_pi_installs_once_and_is_taken_away(
     assert (done["did"], done["runtime"], done["advice"]) == ("installed", "ai-edge-litert", "")
     launcher = pi.store / "environment" / "bin" / "python"
     written_ns = launcher.stat().st_mtime_ns
-    assert not list(pi.store.glob("[0-9a-f]" * 64))  # no wheel stays
+    # The model stays, and no wheel does.
+    assert [path.name for path in pi.store.glob("[0-9a-f]" * 64)] == [files.sha256_file(NANO)]
     assert setup.install(target)["did"] == "nothing"
     assert launcher.stat().st_mtime_ns == written_ns
     runs_there(target)
