@@ -55,7 +55,7 @@ def several(names: Sequence[str]) -> Iterator[Several]:
                 case ("advance", steps, note):
                     progress.update(tasks[name], advance=steps, **({"note": note} if note else {}))
                 case ("say", text):
-                    progress.console.print(f"{name}: {text}", markup=False, highlight=False)
+                    progress.console.print(f"{name}: {_printable(text)}", markup=False, highlight=False)
 
         yield show
 
@@ -181,7 +181,12 @@ def say(text: str) -> None:
     if _elsewhere is not None:
         _elsewhere(("say", text))
         return
-    print(text, file=sys.stderr, flush=True)
+    print(_printable(text), file=sys.stderr, flush=True)
+
+
+def _printable(text: str) -> str:
+    """Who holds a board's lock is told by the board: what could steer a terminal is escaped."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
 @contextlib.contextmanager

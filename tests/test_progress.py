@@ -225,6 +225,48 @@ def test_a_bar_leaves_the_screen(terminal: Terminal, monkeypatch: pytest.MonkeyP
     assert not [line for line in terminal.screen() if line]
 
 
+def test_a_bar_for_each_of_several(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal.take_over(monkeypatch)
+    with progress.several(["pi4", "pi5"]) as show:
+        show("pi4", ("total", 10))
+        show("pi5", ("total", 100))
+        show("pi4", ("advance", 5, "process 1 of 2"))
+        show("pi5", ("advance", 25, "accuracy"))
+        show("pi5", ("say", "waiting [bold]for\x1b[2J"))
+        wait_for(terminal, "50%")
+        wait_for(terminal, "25%")
+        lines = [line for line in terminal.screen() if line]
+        assert lines[0] == r"pi5: waiting [bold]for\x1b[2J"
+        assert [line.split()[0] for line in lines[1:]] == ["pi4", "pi5"]
+        assert "process 1 of 2" in lines[1]
+        show("pi4", ("total", 40))
+        show("pi4", ("advance", 4, ""))
+        wait_for(terminal, "10%")
+    assert [line for line in terminal.screen() if line] == lines[:1]
+
+
+def test_of_several_a_log_has_what_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.several(["pi4"]) as show:
+        show("pi4", ("total", 10))
+        show("pi4", ("advance", 5, "a note that no log wants"))
+        show("pi4", ("say", "waiting"))
+    assert capsys.readouterr() == ("", "pi4: waiting\n")
+
+
+def test_what_a_process_would_show_is_relayed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "_elsewhere", None)
+    sent: list[progress.Message] = []
+    progress.relay(sent.append)
+    with progress.track("bench", 10) as advance:
+        advance(3, "note")
+        advance()
+    progress.say("a line")
+    assert sent == [("total", 10), ("advance", 3, "note"), ("advance", 1, ""), ("say", "a line")]
+    assert capsys.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("gone", ["stdout", "stderr"])
 def test_a_pipe_on_one_side_is_no_terminal(
     gone: str, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
