@@ -102,7 +102,8 @@ def wait_for_lock(holding: Iterator[Event], where: str) -> None:
         since = (
             "" if for_s is None else f" for {for_s / 60:.0f} min" if for_s >= 90 else f" for {for_s:.0f} s"
         )
-        say(f"waiting: {event['holder']} has been measuring on {where}{since}")
+        holder = "".join(char for char in event["holder"] if char.isprintable())
+        say(f"waiting: {holder} has been measuring on {where}{since}")
 
 
 def _facts_once_held(holding: Iterator[Event], where: str) -> dict[str, Any]:

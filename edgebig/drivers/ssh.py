@@ -50,8 +50,8 @@ class SshDriver:
 @contextlib.contextmanager
 def connection(device: SshDevice) -> Iterator[SshLink]:
     """A way to the board that is connected once, by the first command, and closed at the end."""
-    # A socket's path may have about 100 characters, and what stands in it is for its owner alone.
-    folder = tempfile.mkdtemp(prefix="edgebig-")
+    # What stands in it is for its owner alone, and a socket's path may have some 80 characters before ssh's own.
+    folder = tempfile.mkdtemp(prefix="edgebig-", dir="/tmp" if len(tempfile.gettempdir()) > 60 else None)
     link = SshLink(device, Path(folder) / "ssh")
     try:
         yield link

@@ -80,6 +80,7 @@ def test_a_damaged_file_is_mended(pi: Board) -> None:
 def test_nothing_is_left_on_the_board_after_clean(session: BoardSession, pi: Board) -> None:
     list(session.run(job(session), 60))
     (pi.store / f".{'a' * 64}-123").write_bytes(b"half of one that was cut off")
+    (pi.store / "environment" / "lib").mkdir(parents=True)
     session.clean()
     assert not pi.store.exists()
     assert [path.name for path in pi.home.iterdir()] == [".cache"]
@@ -152,6 +153,17 @@ def test_one_connection_serves_a_session_and_is_closed_with_it(pi: Board) -> Non
     log = (pi.folder / "sshd.log").read_text()
     assert log.count("Accepted publickey") == 1
     gone(lambda: len(pi.sessions()) == 1, "the connection")
+
+
+def test_a_board_behind_a_jump_host_is_reached_as_ssh_does_it(pi: Board) -> None:
+    with (pi.folder / "ssh_config").open("a") as config:
+        config.write(
+            f"Host far\n HostName 127.0.0.1\n Port {pi.port}\n ProxyJump board\n IdentityFile {pi.folder}/user_key\n"
+            f" UserKnownHostsFile {pi.folder}/known_hosts\n"
+        )
+    with next(iter(SshDriver(pi.device(address="far")).sessions())) as session:
+        assert list(session.run(job(session), 60))[-1]["event"] == "result"
+    assert (pi.folder / "sshd.log").read_text().count("Accepted publickey") == 2
 
 
 HOST = """
