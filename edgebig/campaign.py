@@ -134,10 +134,19 @@ def run(asked: Asked) -> Found:
         if len(tasks) == 1:
             keep(Outcome(tasks[0].target.name, tasks[0].call()))
         else:
-            group.run(tasks, keep)
+            _side_by_side(tasks, keep, found)
     order = {target.name: number for number, target in enumerate(asked.targets)}
     found.rows.sort(key=lambda row: order[row.device])
     return found
+
+
+def _side_by_side(tasks: Sequence[group.Task], keep: Callable[[Outcome], None], found: Found) -> None:
+    try:
+        group.run(tasks, keep)
+    except KeyboardInterrupt:
+        for row in found.rows:
+            say(f"record: {row.path}" if row.path else f"failed: {row.name}")
+        raise
 
 
 def _call(asked: Asked, target: Device, subject: Subject, places: Mapping[str, Path]) -> Callable[[], Any]:

@@ -134,16 +134,16 @@ def _numbers(text: str) -> list[int]:
     words = _words(text)
     if not all(word.isascii() and word.isdigit() and 0 < int(word) <= 256 for word in words):
         raise EdgebigError(f"--threads {text}: wants numbers from 1 to 256", "as in --threads 1,2,4")
-    return [int(word) for word in words]
+    return list(dict.fromkeys(int(word) for word in words))
 
 
 def _delegates(text: str) -> list[str]:
     # What people call it; on a processor it is XNNPACK that computes.
-    return ["xnnpack" if word == "cpu" else word for word in _words(text)]
+    return list(dict.fromkeys("xnnpack" if word == "cpu" else word for word in _words(text)))
 
 
 def _words(text: str) -> list[str]:
-    return list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def _show(found: Found, json: bool, require_delegate: bool = False) -> None:
@@ -175,5 +175,5 @@ def _measured(measure: Callable[[], T]) -> T:
     try:
         return measure()
     except KeyboardInterrupt:
-        typer.echo("edgebig: stopped; nothing was recorded", err=True)
+        typer.echo("edgebig: stopped; nothing else was recorded", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None

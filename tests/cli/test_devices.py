@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +16,9 @@ import pytest
 from edgebig import cli, device, inventory, lookup, measurement, recipe
 from edgebig.cli import options
 from edgebig.drivers.ssh import COMMAND_VARIABLE
-from tests.drivers.sshd import ADDRESS, Board, board
+from tests.drivers.sshd import ADDRESS, Board, board, gone, on_board
+
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 FEW = ("--examples", "20", "--processes", "2", "--rounds", "2", "--samples", "2")
 
@@ -268,3 +272,26 @@ def test_completion_of_several_devices() -> None:
     assert options.complete_devices("pi") == ["pi4", "pi5"]
     assert options.complete_devices("pi4,pi") == ["pi4,pi5"]
     assert options.complete_devices("nope") == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: /proc")
+def test_ctrl_c_ends_a_group_and_keeps_what_was_recorded(here: Path, pi: Board) -> None:
+    pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert")
+    own("pi4", f'kind = "ssh"\naddress = "{ADDRESS}"\npython = "{sys.executable}"\n')
+    running = subprocess.Popen(
+        [sys.executable, "-m", "edgebig", "bench", "digits-nano", "--device", "fake,pi4", "--processes", "500"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        start_new_session=True,
+    )  # fmt: skip
+    recorded = here / "runs" / "zoo" / "bench"
+    gone(lambda: bool(list(recorded.glob("fake-*.json")) and on_board(pi)), "no runner on the board yet")
+    os.killpg(running.pid, signal.SIGINT)  # as a terminal does
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert out == ""
+    assert "Traceback" not in err
+    (record,) = recorded.iterdir()
+    assert err.endswith(f"record: {record.relative_to(here)}\nedgebig: stopped; nothing else was recorded\n")
+    measurement.load(record)
+    gone(lambda: not on_board(pi), "the runner on the board")
