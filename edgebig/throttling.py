@@ -43,6 +43,9 @@ def _signs(conditions: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], s
     earlier: dict[str, Any] = {}
     limits: dict[str, int] = {}
     for reading in conditions:
+        if reading.get("when") == "before":
+            # A session of its own, that goes on where another was cut off: what happened between them is not measured.
+            earlier, limits = {}, {}
         for why in (*_firmware(earlier, reading), *_counted(earlier, reading), *_limited(limits, reading)):
             signs.append((reading, why))
         earlier |= {name: value for name, value in reading.items() if value is not None}

@@ -73,6 +73,12 @@ def test_the_moments_of_a_soak() -> None:
     ]  # fmt: skip
 
 
+def test_what_happens_between_two_sessions_is_in_neither() -> None:
+    first = {**pi(), **counted(0, 0), **clock(1_800_000), "when": "before"}
+    second = {**pi("", "throttled"), **counted(5, 5), **clock(1_500_000), "when": "before"}
+    assert throttling.cause([first, {**first, "when": "after"}, second, {**second, "when": "after"}]) == ""
+
+
 def test_what_held_it_back_before() -> None:
     first = {**pi("", "under-voltage"), **clock(600_000)}
     assert throttling.before([first, CALM]) == (
