@@ -142,7 +142,7 @@ def _try(session: Session, subject: Subject, target: Device, job: Job, runtime: 
     detail = f"{taken.actual}: {taken.nodes} of {taken.of} operators" if taken.actual != "none" else ""
     if result.verdict == "WRONG":
         return Tried(runtime, delegate, "works, wrongly", result.cause, "")
-    ignored = taken.actual == "none" and delegate in ("xnnpack", "gpu", "nnapi", "edgetpu")
+    ignored = not taken.nodes and delegate in ("xnnpack", "gpu", "nnapi", "edgetpu")
     if ignored and session.facts.provenance != "fake":
         return Tried(runtime, delegate, "works in part", "the delegate took none of the operators", "")
     return Tried(runtime, delegate, "works", detail, "")

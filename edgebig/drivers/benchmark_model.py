@@ -206,9 +206,10 @@ def _malformed(what: str, text: str) -> NoReturn:
 
 
 def delegated(text: str, asked: str) -> dict[str, Any]:
-    """What the delegate that was asked for took, else what another took in its place: the default XNNPACK, or none.
+    """What the delegate that was asked for took, with the name of the one that ran: the default XNNPACK may have.
 
-    `partitions` is the number of kernels where the tool tells it, else its own count, which has those of the CPU too.
+    As in a `loaded` event. `partitions` is the number of kernels where the tool tells it, else its own count, which has
+    those of the CPU too. A build that counts no operators says "whole" or "a part": 1 of 1, or 0 of 1.
     """
     taken = [
         (_delegate_of(name, asked), int(nodes), int(of or nodes), int(partitions))
@@ -225,15 +226,32 @@ def delegated(text: str, asked: str) -> dict[str, Any]:
     how, rest = next(((how, rest) for who, how, rest in said if who.lower() == applied), ("", ""))
     own = [entry for entry in taken if entry[0] == asked and how != "not be"]
     others = [entry for entry in taken if entry[0] != asked]
-    name, nodes, of, partitions = (own or others or [("none", 0, 0, 0)])[0]
+    kernels = re.search(r"w/ (\d+) delegate kernels", rest)
+    reasons = unsupported(text)
     if asked == "none":
-        name, nodes, partitions = "none", 0, 0
-    if how in ("completely", "partially"):
-        # A build that does not log how many nodes were replaced says this all the same.
-        name, nodes, of = (asked, nodes, of) if own else (asked, 0, 0)
-        kernels = re.search(r"w/ (\d+) delegate kernels", rest)
-        partitions = int(kernels[1]) if kernels else 1
-    return {"delegate": name, "nodes": nodes, "of": of, "partitions": partitions, "left": left(text)}
+        name, nodes, of, partitions = "none", 0, 0, 0
+    elif own:
+        name, nodes, of, partitions = own[0]
+        partitions = int(kernels[1]) if kernels else 1 if how == "completely" else partitions
+    elif how in ("completely", "partially"):
+        name, nodes, of, partitions = asked, int(how == "completely"), 1, int(kernels[1]) if kernels else 1
+        if not nodes:
+            reasons["count"] = "this build does not tell how many of its operators"
+    elif others:
+        name, nodes, of, partitions = others[0][0], 0, others[0][2], 0
+        reasons["instead"] = f"{name} ran {others[0][1]} of them in its place"
+    else:
+        name, nodes, of, partitions = "none", 0, 0, 0
+    left = sorted(set(reasons) - {"count", "instead"})
+    told = {operator: reason for operator, reason in reasons.items() if reason}
+    return {
+        "delegate": name,
+        "nodes": nodes,
+        "of": of,
+        "partitions": partitions,
+        "left": left,
+        "reasons": told,
+    }
 
 
 def _delegate_of(kernel: str, asked: str) -> str:
@@ -248,15 +266,15 @@ def _is_path(delegate: str) -> bool:
     return "/" in delegate or ".so" in delegate
 
 
-def left(text: str) -> list[str]:
-    """The operators that a GPU delegate says it left to the CPU, each with its reason where it tells one."""
+def unsupported(text: str) -> dict[str, str]:
+    """The operators that a GPU delegate says it left to the CPU -> its reason for each, empty where it tells none."""
     block = re.search(
         r"(?:Following|Next) operations are not supported by GPU delegate:\n(.*?)\n(?:First )?\d+ operations will run",
         text,
         re.DOTALL,
     )
-    lines = (line.strip().removesuffix(":") for line in block[1].splitlines()) if block else ()
-    return sorted({line for line in lines if line})
+    parts = (line.partition(":") for line in block[1].splitlines()) if block else ()
+    return {operator.strip(): reason.strip() for operator, _, reason in parts if operator.strip()}
 
 
 def raise_failure(code: int, text: str, name: str) -> NoReturn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -37,13 +38,21 @@ def help_of(flags: str) -> str:
 TFLITE, LITERT = (benchmark_model.tool_of(help_of(flags)) for flags in (TFLITE_FLAGS, LITERT_FLAGS))
 
 
+def taken(delegate: str, nodes: int, of: int, partitions: int) -> dict[str, Any]:
+    return {
+        "delegate": delegate, "nodes": nodes, "of": of, "partitions": partitions, "left": [], "reasons": {},
+    }  # fmt: skip
+
+
 def test_an_older_build_tells_no_percentiles() -> None:
     report = benchmark_model.report(log("tflite-xnnpack-am62x"), "xnnpack")
     assert (report.init_us, report.first_us) == (592232, 633430)
     assert (report.inference.n, report.inference.mean_us, report.inference.p50_us) == (50, 602943, None)
     assert report.peak_memory_kb is None
-    # It says that XNNPACK took a part, and not how large one.
-    assert report.delegated == {"delegate": "xnnpack", "nodes": 0, "of": 0, "partitions": 1, "left": []}
+    assert report.delegated == {
+        "delegate": "xnnpack", "nodes": 0, "of": 1, "partitions": 1, "left": [],
+        "reasons": {"count": "this build does not tell how many of its operators"},
+    }  # fmt: skip
 
 
 def test_a_newer_one_tells_them_and_writes_large_numbers_with_an_exponent() -> None:
@@ -52,14 +61,15 @@ def test_a_newer_one_tells_them_and_writes_large_numbers_with_an_exponent() -> N
     assert (told.n, told.min_us, told.max_us, told.mean_us) == (50, 1238588, 1252566, 1240270)
     assert (told.p5_us, told.p50_us, told.p95_us, told.std_us) == (1238753, 1239807, 1247415, 2565)
     assert report.first_us == 1357602
-    assert report.delegated == {"delegate": "none", "nodes": 0, "of": 0, "partitions": 0, "left": []}
+    assert report.delegated == taken("none", 0, 0, 0)
 
 
 def test_the_gpu_took_all_and_nnapi_nothing() -> None:
     text = log("tflite-gpu-nnapi-android")
-    all_of_it = {"delegate": "gpu", "nodes": 49, "of": 49, "partitions": 1, "left": []}
-    assert benchmark_model.report(text, "gpu").delegated == all_of_it
-    assert benchmark_model.report(text, "nnapi").delegated == all_of_it  # in the place of what was asked for
+    assert benchmark_model.report(text, "gpu").delegated == taken("gpu", 49, 49, 1)
+    assert benchmark_model.report(text, "nnapi").delegated == {
+        **taken("gpu", 0, 49, 0), "reasons": {"instead": "gpu ran 49 of them in its place"},
+    }  # fmt: skip
     assert benchmark_model.report(text, "gpu").first_us == 328140
 
 
@@ -67,12 +77,12 @@ def test_litert_s_tool_is_read_by_the_lines_that_both_share() -> None:
     report = benchmark_model.report(log("litert-cpu-arm"), "xnnpack")
     assert (report.init_us, report.first_us) == (pytest.approx(4478), 1033)
     assert (report.inference.n, report.inference.p50_us, report.inference.p95_us) == (2112, 462, 478)
-    assert report.delegated == {"delegate": "xnnpack", "nodes": 1, "of": 1, "partitions": 1, "left": []}
+    assert report.delegated == taken("xnnpack", 1, 1, 1)
 
 
 def test_lines_are_found_behind_other_prefixes() -> None:
-    taken = benchmark_model.delegated(log("tflite-default-logcat"), "xnnpack")
-    assert taken == {"delegate": "xnnpack", "nodes": 642, "of": 685, "partitions": 19, "left": []}
+    found = benchmark_model.delegated(log("tflite-default-logcat"), "xnnpack")
+    assert found == taken("xnnpack", 642, 685, 19)
 
 
 REFUSED = "INFO: Though NNAPI delegate is explicitly applied, the model graph will not be executed by the delegate.\n"
@@ -83,8 +93,8 @@ XNNPACK = "VERBOSE: Replacing 9 out of 10 node(s) with delegate (TfLiteXNNPackDe
     ("text", "asked", "delegate", "nodes"),
     [
         (REFUSED, "nnapi", "none", 0),
-        (REFUSED + XNNPACK, "nnapi", "xnnpack", 9),
-        ("WARN: GPU acceleration is unsupported on this platform.\n" + XNNPACK, "gpu", "xnnpack", 9),
+        (REFUSED + XNNPACK, "nnapi", "xnnpack", 0),
+        ("WARN: GPU acceleration is unsupported on this platform.\n" + XNNPACK, "gpu", "xnnpack", 0),
         ("", "gpu", "none", 0),
         (
             XNNPACK.replace("TfLiteXNNPackDelegate", "TfLiteQnnDelegate"),
@@ -99,8 +109,9 @@ XNNPACK = "VERBOSE: Replacing 9 out of 10 node(s) with delegate (TfLiteXNNPackDe
 def test_what_ran_is_named_and_not_what_was_asked_for(
     text: str, asked: str, delegate: str, nodes: int
 ) -> None:
-    taken = benchmark_model.delegated(text, asked)
-    assert (taken["delegate"], taken["nodes"]) == (delegate, nodes)
+    found = benchmark_model.delegated(text, asked)
+    assert (found["delegate"], found["nodes"]) == (delegate, nodes)
+    assert ("instead" in found["reasons"]) == (asked in ("gpu", "nnapi") and delegate == "xnnpack")
 
 
 def test_what_a_gpu_leaves_is_named_with_its_reason() -> None:
@@ -114,7 +125,8 @@ def test_what_a_gpu_leaves_is_named_with_its_reason() -> None:
     )
     assert benchmark_model.delegated(text, "gpu") == {
         "delegate": "gpu", "nodes": 123, "of": 279, "partitions": 3,
-        "left": ["DEQUANTIZE", "TRANSPOSE_CONV: Max version supported: 3. Requested version 4."],
+        "left": ["DEQUANTIZE", "TRANSPOSE_CONV"],
+        "reasons": {"TRANSPOSE_CONV": "Max version supported: 3. Requested version 4."},
     }  # fmt: skip
 
 
@@ -254,4 +266,4 @@ def test_any_run_s_figures_come_back(times_us: list[int], prefix: str) -> None:
 def test_noise_is_refused_and_never_crashes(text: str) -> None:
     with pytest.raises(DeviceError):
         benchmark_model.report(text, "gpu")
-    assert set(benchmark_model.delegated(text, "gpu")) == {"delegate", "nodes", "of", "partitions", "left"}
+    assert set(benchmark_model.delegated(text, "gpu")) == set(taken("gpu", 0, 0, 0))
