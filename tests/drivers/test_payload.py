@@ -56,3 +56,16 @@ def test_facts_need_no_numpy(tmp_path: Path) -> None:
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert json.loads(done.stdout)["event"] == "ready", done.stderr
+
+
+OLD = "import sys, runpy; sys.version_info = (3, 6); del sys.argv[0]; runpy.run_path(sys.argv[0], run_name='__main__')"
+
+
+def test_a_python_that_is_too_old_says_so_before_any_newer_syntax(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", OLD, str(payload.write(tmp_path)), "facts"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["event"], told["code"]) == (1, "error", "old-python")
+    assert told["problem"] == f"{sys.executable} is Python 3.6, and the runner needs 3.9 or newer"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,9 +19,9 @@ from edgebig import files
 from edgebig.drivers import payload
 from edgebig.drivers.board import BoardSession, provenance
 from edgebig.drivers.protocol import Job, JobModel
-from edgebig.drivers.ssh import SshDriver
+from edgebig.drivers.ssh import COMMAND_VARIABLE, SshDriver
 from edgebig.errors import EdgebigError
-from tests.drivers.sshd import Board, gone, on_board
+from tests.drivers.sshd import Board, board, gone, on_board
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MODEL = ROOT / "tests" / "golden" / "digits-int8.tflite"
@@ -166,10 +167,25 @@ def test_a_board_behind_a_jump_host_is_reached_as_ssh_does_it(pi: Board) -> None
     assert (pi.folder / "sshd.log").read_text().count("Accepted publickey") == 2
 
 
+def test_a_board_that_has_only_sh_and_a_few_tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("sh", "cat", "ls", "mkdir", "mv", "rm", "sha256sum", "uname"):
+        found = shutil.which(name)
+        assert found is not None
+        (tmp_path / name).symlink_to(found)
+    with board(path=str(tmp_path)) as pi:
+        monkeypatch.setenv(COMMAND_VARIABLE, pi.ssh())
+        with pytest.raises(EdgebigError, match="pi: no python3 there"):
+            next(iter(SshDriver(pi.device(python="")).sessions())).__enter__()
+        with next(iter(SshDriver(pi.device()).sessions())) as session:
+            assert list(session.run(job(session), 60))[-1]["event"] == "result"
+            session.clean()
+        assert not pi.store.exists()
+
+
 HOST = """
 import sys
 from edgebig.device import SshDevice
-from edgebig.drivers.ssh import SshDriver
+from edgebig.drivers.ssh import COMMAND_VARIABLE, SshDriver
 with next(iter(SshDriver(SshDevice(name="pi", address="board", python=sys.executable)).sessions())):
     print("measuring", flush=True)
     sys.stdin.read()
