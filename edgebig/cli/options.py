@@ -26,6 +26,7 @@ SkipBroken = Annotated[
 
 
 _SECONDS_OF = {"": 1, "s": 1, "m": 60, "h": 3600}
+_LONGEST_S = 86_400.0
 
 
 def duration(text: str) -> float:
@@ -33,7 +34,10 @@ def duration(text: str) -> float:
     match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)([smh]?)", text.strip())
     if match is None:
         raise typer.BadParameter(f"'{text}' is no duration: use as in 90s, 10m or 1h")
-    return float(match[1]) * _SECONDS_OF[match[2]]
+    seconds = float(match[1]) * _SECONDS_OF[match[2]]
+    if seconds > _LONGEST_S:
+        raise typer.BadParameter(f"{text} is longer than a day")
+    return seconds
 
 
 def settings(assignments: list[str] | None, seed: int | None, skip_broken: bool = False) -> list[str]:
