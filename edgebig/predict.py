@@ -27,6 +27,10 @@ def predict(model: Artifact, images: Sequence[Path], target: Device) -> Iterator
         raise EdgebigError(
             f"{target.name}: a {target.kind} device cannot read pictures", "use --device local"
         )
+    if target.runtime == "tensorflow":
+        raise EdgebigError(
+            f"{target.name}: TensorFlow runs Keras models, not a .tflite", "use --device local"
+        )
     card = artifact.require_card(model, "which says what a picture must be made into, and its classes")
     task = {
         "schema": PROTOCOL,

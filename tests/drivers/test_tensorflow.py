@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from edgebig import artifact, bench, device, files, flatbuffer
+from edgebig import artifact, bench, device, files, flatbuffer, predict
 from edgebig.artifact import Artifact
 from edgebig.bench import Settings
 from edgebig.data import source
@@ -147,3 +147,9 @@ def test_a_damaged_keras_model_is_one_error(tmp_path: Path) -> None:
         archive.writestr("config.json", "{}")
     with pytest.raises(EdgebigError, match=r"float32\.tflite: TensorFlow cannot read it"):
         bench.bench([item], tensorflow(), SETTINGS, None)
+
+
+def test_pictures_are_read_by_a_tflite_alone(tmp_path: Path) -> None:
+    with pytest.raises(EdgebigError, match="tensorflow: TensorFlow runs Keras models") as caught:
+        next(predict.predict(golden(tmp_path), [tmp_path / "a.png"], tensorflow()))
+    assert caught.value.hint == "use --device local"
