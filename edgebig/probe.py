@@ -10,8 +10,8 @@ from typing import Any, Literal
 from edgebig import artifact, bench, drivers, group, runs
 from edgebig.bench import Collected, Settings, Subject
 from edgebig.device import NAMED_DELEGATES, AdbDevice, Device, FakeDevice, LocalDevice, McuDevice, SshDevice
-from edgebig.drivers.board import LinkFault
 from edgebig.drivers.protocol import Job, Session
+from edgebig.drivers.shell import LinkFault
 from edgebig.errors import EdgebigError
 from edgebig.progress import track
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from edgebig import bench, drivers, stats
 from edgebig.bench import Collected, Settings, Subject
 from edgebig.device import Device
-from edgebig.drivers.board import LinkFault
 from edgebig.drivers.protocol import Event, Job, Session
+from edgebig.drivers.shell import LinkFault
 from edgebig.errors import DeviceError, EdgebigError
 from edgebig.measurement import Measurement, ModelResult
 from edgebig.progress import track
@@ -164,7 +164,7 @@ def _best(number: int, swept: Sequence[Swept]) -> Best | None:
     order = sorted(timed, key=lambda label: timed[label].latency.summary["invoke"].p50_ns)
     first = timed[order[0]]
     ratios = {
-        label: stats.latency_ratio(first.latency.processes, timed[label].latency.processes)
+        label: first.latency.ratio_to(timed[label].latency)
         for label in order[1:]
     }
     rivals = tuple(Rival(label, ratio.value, ratio.low, ratio.high) for label, ratio in ratios.items())

@@ -16,9 +16,9 @@ import pytest
 from edgebig import artifact, bench, drivers, stats, sweep
 from edgebig.bench import Settings, Subject
 from edgebig.device import AdbDevice, Device, FakeDevice, LocalDevice, McuDevice
-from edgebig.drivers.board import LinkFault
 from edgebig.drivers.fake import FakeSession
 from edgebig.drivers.protocol import Event, Job
+from edgebig.drivers.shell import LinkFault
 from edgebig.errors import DeviceError, EdgebigError
 from edgebig.sweep import Best, Swept
 

@@ -15,9 +15,9 @@ from edgebig.drivers import adbclient, android, benchmark_model, benchmark_pins,
 from edgebig.drivers.adbclient import Deadline, Phone
 from edgebig.drivers.benchmark_model import Tool
 from edgebig.drivers.benchmark_runs import ToolRuns
-from edgebig.drivers.board import LinkFault
 from edgebig.drivers.phonestore import PhoneStore
 from edgebig.drivers.protocol import PROTOCOL, Capabilities, DeviceFacts, Event, Job, Provenance, Session
+from edgebig.drivers.shell import LinkFault
 from edgebig.errors import DeviceError, EdgebigError
 from edgebig.progress import say
 

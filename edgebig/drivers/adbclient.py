@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgebig.drivers.board import LinkFault
+from edgebig.drivers.shell import LinkFault
 from edgebig.errors import DeviceError, EdgebigError
 
 _SHORT_S = 30.0

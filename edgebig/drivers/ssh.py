@@ -15,7 +15,8 @@ from pathlib import Path
 
 from edgebig.device import SshDevice
 from edgebig.drivers import board
-from edgebig.drivers.board import BoardSession, LinkFault
+from edgebig.drivers.board import BoardSession
+from edgebig.drivers.shell import LinkFault
 from edgebig.errors import DeviceError
 
 # The command that is used for ssh, with options of the user's, as in "ssh -F lab.conf".
