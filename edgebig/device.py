@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from edgebig import lookup
 from edgebig.errors import EdgebigError
@@ -16,6 +17,19 @@ Delegate = Annotated[
     str, StringConstraints(pattern=rf"^({'|'.join(NAMED_DELEGATES)}|.*/[^/]+|[^/]+\.(so(\.[0-9]+)*|dylib))$")
 ]
 HostRuntime = Literal["ai-edge-litert", "tflite-runtime", "tensorflow"]
+
+
+def _is_command(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("holds a control character")
+    shlex.split(text)  # ValueError: No closing quotation
+    return text
+
+
+# Words as a shell splits them.
+Command = Annotated[str, AfterValidator(_is_command)]
+# A path there, on one line.
+Folder = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f]*$")]
 
 
 class Device(Spec):
@@ -50,7 +64,7 @@ class LocalDevice(Device):
     """The machine that edgebig runs on."""
 
     kind: Literal["local"] = "local"
-    python: str = Field(
+    python: Command = Field(
         "",
         description="the command that starts the Python that runs there; empty is the one that runs edgebig",
     )
@@ -65,10 +79,10 @@ class SshDevice(Device):
         min_length=1, description="what you would give to ssh: a host of your config, or user@host"
     )
     port: int | None = Field(None, ge=1, le=65535)
-    python: str = Field(
+    python: Command = Field(
         "", description="the command that starts its Python; empty: what 'devices setup' made, else python3"
     )
-    folder: str = Field("", description="where files are kept on the board; empty is ~/.cache/edgebig")
+    folder: Folder = Field("", description="where files are kept on the board; empty is ~/.cache/edgebig")
     runtime: HostRuntime = "ai-edge-litert"
 
 
@@ -82,10 +96,10 @@ class AdbDevice(Device):
     benchmark_model: str = Field(
         "", description="the official tool on this machine; empty: what 'devices setup' fetched"
     )
-    python: str = Field(
+    python: Command = Field(
         "", description="a Python on the phone (Termux, a rooted board) that runs the runner instead"
     )
-    folder: str = Field(
+    folder: Folder = Field(
         "/data/local/tmp/edgebig", min_length=1, description="where files are kept on the phone"
     )
     runtime: Literal["benchmark_model", "ai-edge-litert", "tflite-runtime"] = "benchmark_model"
