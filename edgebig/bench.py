@@ -489,7 +489,7 @@ def _slowed(verdict: Verdict, cause: str, conditions: Sequence[Event]) -> tuple[
 def _compare(a: ModelResult, b: ModelResult, truth: npt.NDArray[np.int64] | None) -> Comparison:
     # The time of wrong answers is compared with nothing.
     timed = all(model.latency.processes and model.verdict != "WRONG" for model in (a, b))
-    ratio = stats.latency_ratio(a.latency.processes, b.latency.processes) if timed else None
+    ratio = a.latency.ratio_to(b.latency) if timed else None
     paired = None
     if truth is not None and a.predictions and b.predictions:
         a_right, b_right = (np.array(model.predictions) == truth for model in (a, b))

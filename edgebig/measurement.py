@@ -21,6 +21,7 @@ from edgebig.stats import Accuracy, LatencySummary
 
 MEASUREMENT_SCHEMA = 1
 Verdict = Literal["OK", "WRONG", "TOO BIG", "THROTTLED", "PARTIAL", "UNCHECKED"]
+_TOOL_STEP_NS = 1000.0  # benchmark_model counts whole microseconds
 FRAME_PARTS = ("pre", "inference", "post")
 
 
@@ -65,6 +66,11 @@ class Latency(Spec):
     statistic: Literal["", "median", "mean"] = ""
     summary: dict[str, LatencySummary] = Field(default_factory=dict)
 
+    def ratio_to(self, other: Latency) -> stats.Ratio:
+        """The ratio of this p50 to the other's, both measured in turns. Raises as stats.latency_ratio does."""
+        step_ns = _TOOL_STEP_NS if self.told or other.told else 0.0
+        return stats.latency_ratio(self.processes, other.processes, step_ns=step_ns)
+
     @model_validator(mode="before")
     @classmethod
     def _summarised(cls, values: dict[str, Any]) -> dict[str, Any]:
@@ -72,7 +78,8 @@ class Latency(Spec):
             if told := values.get("told"):
                 n, least_ns = sum(process.n for process in told), min(process.min_ns for process in told)
                 figures_ns = [figure for (figure,) in values["processes"]]
-                return {**values, "summary": {"invoke": stats.told_summary(figures_ns, n, least_ns)}}
+                summary = stats.told_summary(figures_ns, n, least_ns, _TOOL_STEP_NS)
+                return {**values, "summary": {"invoke": summary}}
             return {**values, "summary": _summaries(values["processes"], values.get("frames") or ())}
         return values
 

@@ -363,3 +363,19 @@ def test_a_bound_that_is_none(bound: float) -> None:
     if bound:
         with pytest.raises(EdgebigError, match="no bound"):
             stats.accuracy_verdict(stats.McNemar(0, 0, 1.0, 10), bound)
+
+
+def test_a_coarse_clock_widens_what_it_hides() -> None:
+    """Seven microseconds in every process are no certainty where the clock counts whole ones."""
+    summary = stats.told_summary([7000.0] * 3, 300, 6000.0, step_ns=1000.0)
+    assert summary.p50_ns == pytest.approx(7000)
+    assert summary.p50_interval_ns == pytest.approx((6000, 8000))
+    assert (summary.n, summary.processes, summary.min_ns, summary.p90_ns) == (300, 3, 6000, None)
+    figures_a, figures_b = [[7000.0]] * 3, [[9000.0]] * 3
+    assert stats.speed_verdict(stats.latency_ratio(figures_a, figures_b)) == "FASTER"
+    coarse = stats.latency_ratio(figures_a, figures_b, step_ns=1000.0)
+    assert stats.speed_verdict(coarse) == "INCONCLUSIVE"
+    assert (coarse.low, coarse.high) == pytest.approx((6 / 10, 8 / 8))
+    hidden = stats.latency_ratio([[500.0]] * 2, [[500.0]] * 2, step_ns=1000.0)
+    assert hidden.high is not None
+    assert hidden.high < float("inf")
