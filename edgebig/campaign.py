@@ -137,6 +137,7 @@ def run(asked: Asked) -> Found:
             _side_by_side(tasks, keep, found)
     order = {target.name: number for number, target in enumerate(asked.targets)}
     found.rows.sort(key=lambda row: order[row.device])
+    found.best = {name: found.best[name] for name in order if name in found.best}
     return found
 
 

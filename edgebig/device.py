@@ -36,13 +36,13 @@ class Device(Spec):
     """Facts about a target that every kind has. What is done with them stands in drivers/."""
 
     name: str = Field(exclude=True)
-    kind: str
-    about: str = ""
-    runtime: str
+    kind: str = Field(description="how it is reached")
+    about: str = Field("", description="a few words for 'edgebig devices'")
+    runtime: str = Field(description="what runs the model there")
     delegate: Delegate = Field(
         "xnnpack", description="reference: slow, exact kernels; a path: the library of an external delegate"
     )
-    threads: int = Field(1, ge=1, le=256)
+    threads: int = Field(1, ge=1, le=256, description="of the runtime, on its processor")
     gpu_precision: Literal["float32", "float16"] = Field(
         "float32", description="what a GPU computes in; float16 is faster on most and less exact"
     )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic.fields import FieldInfo
 
 from edgebig import device, files, lookup
 from edgebig.device import Device
@@ -39,10 +41,18 @@ def explained(target: Device) -> str:
         if field.exclude:
             continue
         value = getattr(target, key)
-        meaning = [f"# {field.description}"] if field.description else []
+        meaning = [f"# {text}"] if (text := _meaning(key, field)) else []
         given = f"{key} = {toml_text(value)}" if value is not None else f"# {key} ="
         lines += ["", *meaning, given if key in target.model_fields_set else f"{given}  # default"]
     return "\n".join(lines) + "\n"
+
+
+def _meaning(key: str, field: FieldInfo) -> str:
+    """Of what every kind has, in a kind's own words or in those of all; where it is one of a few, which."""
+    common = Device.model_fields.get(key)
+    told = field.description or (common.description if common else None) or ""
+    choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+    return f"{told}; one of: {', '.join(choices)}" if len(choices) > 1 else told
 
 
 def check_new(name: str, *, force: bool = False) -> Path:

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
-from edgebig.probe import Probe
+from edgebig.probe import Probe, Tried
 
 
 def lines(found: Probe) -> list[str]:
     machine = found.machine
     real = "" if found.provenance == "real" else f" ({found.provenance})"
     told = [f"{found.device}{real}: {_machine(machine)}"]
-    runtime = None
-    for one in found.tried:
-        if one.runtime != runtime:
-            runtime = one.runtime
-            told.append(f"  {runtime} {machine.get('runtimes', {}).get(runtime, '')}".rstrip())
-        detail = f": {one.detail}" if one.detail else ""
-        told.append(f"    {one.delegate:12} {one.works}{detail}")
-        if one.hint:
-            told.append(f"    {'':12} {one.hint}")
+    for runtime, tried in groupby(found.tried, lambda one: one.runtime):
+        told.append(f"  {runtime} {machine.get('runtimes', {}).get(runtime, '')}".rstrip())
+        told += _tried(list(tried))
     return told + (_board(found.board) if found.board else [])
+
+
+def _tried(tried: Sequence[Tried]) -> list[str]:
+    """What is so of all delegates is said once."""
+    alike = len({(one.works, one.detail, one.hint) for one in tried}) == 1
+    told = []
+    for one in tried[:1] if alike else tried:
+        name = "any delegate" if alike and len(tried) > 1 else one.delegate
+        told.append(f"    {name:12} {one.works}" + (f": {one.detail}" if one.detail else ""))
+        told += [f"    {'':12} {one.hint}"] * bool(one.hint)
+    return told
 
 
 def _machine(machine: dict[str, Any]) -> str:

@@ -89,6 +89,7 @@ def test_show_is_toml_that_means_the_same_with_each_key_explained(edgebig: Edgeb
     assert "threads = 4" in lines
     assert 'runtime = "ai-edge-litert"  # default' in lines
     at = lines.index('address = "pi@one"')
+    assert "# what runs the model there; one of: ai-edge-litert, tflite-runtime, tensorflow" in lines
     assert lines[at - 1] == "# what you would give to ssh: a host of your config, or user@host"
     assert {row.split(" = ")[0] for row in lines if " = " in row} >= set(recipe.tomllib.loads(shown))
     told = json.loads(edgebig("devices", "show", "pi4", "--json").stdout)
@@ -210,6 +211,24 @@ def test_a_board_is_added_measured_and_cleaned(edgebig: Edgebig, pi: Board) -> N
     assert any(pi.store.iterdir())
     assert edgebig("devices", "clean", "pi4").code == 0
     assert not pi.store.exists()
+
+
+@pytest.mark.slow
+def test_a_board_without_a_runtime_is_added_and_told_what_it_lacks(
+    edgebig: Edgebig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    # -S: without any package.
+    (programs / "python3").write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    (programs / "python3").chmod(0o755)
+    with board(path=f"{programs}:/usr/bin:/bin") as bare:
+        monkeypatch.setenv(COMMAND_VARIABLE, bare.ssh())
+        done = edgebig("devices", "add", "bare", "--ssh", ADDRESS)
+    assert done.code == 0, done.stderr
+    assert "any delegate does not work: " in done.stdout
+    assert done.stdout.endswith("no runtime works there yet: edgebig devices setup bare\n")
+    assert device.load("bare").runtime == "ai-edge-litert"
 
 
 # ---------------------------------------------------------------- several
