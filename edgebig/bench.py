@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgebig import artifact, delegation, drivers, energy, files, partial, soak, stats, throttling
+from edgebig import artifact, delegation, drivers, energy, files, partial, profile, soak, stats, throttling
 from edgebig.artifact import Artifact
 from edgebig.check import tflite
 from edgebig.data import source as sources
@@ -44,6 +44,7 @@ class Settings:
     deadline_s: float = 900.0
     latency: bool = True
     energy: bool = True
+    profile: bool = False
     cores: str = ""
     priority: int | None = None
     cool_down_c: float | None = None
@@ -217,6 +218,7 @@ class Collected:
     )
     summaries: dict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
     fits: dict[str, Fit] = field(default_factory=dict)
+    profiles: dict[str, Event] = field(default_factory=dict)
     energy_source: Event | None = None
     energy: dict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
     soak: dict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
@@ -246,6 +248,8 @@ class Collected:
                 self.energy[event["model"]].append(event)
             case "soak":
                 self.soak[event["model"]].append(event)
+            case "profile":
+                self.profiles[event["model"]] = event
             case "fit":
                 self.fits[event["model"]] = Fit.model_validate(event["fit"])
 
@@ -338,7 +342,8 @@ def keras_model_of(item: Artifact) -> Path:
 
 def _wanted(settings: Settings) -> tuple[Wanted, ...]:
     timed: tuple[Wanted, ...] = ("latency", "energy") if settings.energy else ("latency",)
-    return ("predictions", "outputs", *(timed if settings.latency else ()))
+    profiled: tuple[Wanted, ...] = ("profile",) if settings.profile else ()
+    return (*profiled, "predictions", "outputs", *(timed if settings.latency else ()))
 
 
 def _reference_outputs(
@@ -415,6 +420,7 @@ def _result(
         memory_baseline_kb=memory.get("baseline_kb"),
         model_mapped=memory.get("mapped"),
         energy=energy.measured(collected.energy_source, collected.energy[item.sha256]),
+        profile=profile.measured(collected.profiles.get(item.sha256)),
         soak=soak.measured(collected.soak[item.sha256], throttling.moments(collected.conditions)),
         delegate=delegate,
         predictions=tuple(labels) if labels else None,

@@ -15,6 +15,7 @@ from edgebig.check.tflite import Parity
 from edgebig.drivers.protocol import Provenance
 from edgebig.energy import Energy
 from edgebig.micro.fit import Fit
+from edgebig.profile import Profile
 from edgebig.recipe import Spec
 from edgebig.soak import Soak
 from edgebig.stats import Accuracy, LatencySummary
@@ -138,6 +139,7 @@ class ModelResult(Spec):
     memory_baseline_kb: int | None = None
     model_mapped: bool | None = None
     soak: Soak | None = None
+    profile: Profile | None = None
     verdict: Verdict
     cause: str
 

@@ -81,6 +81,9 @@ def bench(
         ),
     ] = "0s",  # type: ignore[assignment]  # as it is typed: the parser makes a number of it
     energy: Annotated[bool, typer.Option(help="Measure energy, where the device shows it.")] = True,
+    profile: Annotated[
+        bool, typer.Option(help="Where the time goes, operator by operator, where the runtime tells it.")
+    ] = False,
     require_delegate: Annotated[
         bool, typer.Option("--require-delegate", help="Exit 3 unless the delegate took every operator.")
     ] = False,
@@ -98,6 +101,7 @@ def bench(
     settings = Settings(
         examples, processes, rounds, samples, deadline_s=deadline,
         cores=cores, priority=priority, cool_down_c=cool_down, soak_s=soak, energy=energy,
+        profile=profile,
     )  # fmt: skip
     asked = campaign.Asked(
         _targets(device, everywhere),

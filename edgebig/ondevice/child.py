@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from . import conditions, cores, infer, loading, measure
+from . import conditions, cores, infer, loading, measure, profile
 from .faults import Fault
 
 _CHUNK = 500
@@ -23,6 +23,9 @@ def run(task: dict[str, Any], store: str) -> Iterator[dict[str, Any]]:
     """The events of one task: loaded and memory, and outputs; or loaded, then warmup and samples, or a soak."""
     _end_with(task["parent"])
     placed = cores.place(**task["place"])
+    if task["task"] == "profile":
+        yield from _profile(task, store)
+        return
     images_u8 = _inputs(task, store)
     models: list[Any] = []
     timed = task["task"] in ("measure", "soak")
@@ -61,6 +64,14 @@ def run(task: dict[str, Any], store: str) -> Iterator[dict[str, Any]]:
     yield from measure.measure(subjects, task["rounds"], task["samples"], task["warmup_s"], wanted)
     if task["energy_s"]:
         yield from measure.drain(subjects, task["energy_s"])
+
+
+def _profile(task: dict[str, Any], store: str) -> Iterator[dict[str, Any]]:
+    for model in task["models"]:
+        # First as ever, which tells of a file that is none.
+        _load(task, store, model).warm_up()
+        found = profile.profile(os.path.join(store, model["sha256"]), task)
+        yield {"event": "profile", "model": model["sha256"], **found}
 
 
 def _load(task: dict[str, Any], store: str, model: dict[str, Any]) -> infer.Loaded:

@@ -47,6 +47,9 @@ def run(job: dict[str, Any], store: str, entry: list[str], root: str = "/") -> I
     task = {**job, "place": {"cores": cores.chosen(job.get("cores", ""), root), "nice": job.get("priority")}}
     cooling = Cooling(job.get("cool_down_c"), root)
     yield {"event": "condition", "when": "before", **conditions.now(root)}
+    if "profile" in job["want"]:
+        for model in job["models"]:
+            yield from _child(entry, store, {**task, "task": "profile", "models": [model]}, {})
     for model in job["models"]:
         if model["preprocessing"] is None:
             if "latency" in job["want"]:

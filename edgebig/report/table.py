@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgebig.measurement import FRAME_PARTS, Adapter, Comparison, Delegate, Measurement, ModelResult
-from edgebig.report import circumstances
+from edgebig.report import circumstances, profile
 
 COLUMNS = 80
 _DISTURBED_SHARE = 0.1
@@ -159,6 +159,10 @@ def notes(measurement: Measurement, *, brief: bool = False) -> list[str]:
             lines.append(f"{name}: {_adapter(model.delegate, adapter)}")
         if model.fit:
             lines.append(f"{name}: {model.fit.sentence()}")
+        if model.verdict != "WRONG" and not brief:
+            asked = bool(measurement.settings.model_dump().get("profile"))
+            first, *more = profile.lines(model, asked) or [""]
+            lines += [f"{name}: {first}", *more] if first else []
         if model.verdict != "WRONG" and model.latency.init and not brief:
             lines.append(f"{name}: {_start(model)}")
         if model.verdict != "WRONG" and model.latency.processes and (disturbed := _disturbed(model)):
