@@ -81,6 +81,8 @@ def answering(targets: Sequence[Device]) -> tuple[list[Device], dict[str, str]]:
 
     Boards are asked side by side.
     """
+    if not targets:
+        return [], {}
     item = artifact.load(runs.zoo()[_MODEL])
     with bench.prepared([item], _SETTINGS, None, runs.ZOO_SOURCE, None) as subject:
         outcomes = group.run([group.Task(target, partial(_answers, subject, target)) for target in targets])
