@@ -137,9 +137,10 @@ def notes(measurement: Measurement, *, brief: bool = False) -> list[str]:
     for model in measurement.models:
         name = names[model.name]
         if model.accuracy is None:
-            lines.append(
-                f"{name}: no card beside it: timed on noise, its accuracy and its outputs not checked"
-            )
+            why = "its tool takes no pictures" if model.io and model.latency.told else "no card beside it"
+            lines.append(f"{name}: {why}: timed on noise, its accuracy and its outputs not checked")
+        if model.delegate.asked == "nnapi":
+            lines.append(f"{name}: NNAPI is legacy: Android 15 deprecates it")
         if model.keras_sha256:
             lines.append(
                 f"{name}: TensorFlow ran the Keras model that it was made of (sha256 {model.keras_sha256[:12]}), "
