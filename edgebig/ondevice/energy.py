@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 from . import power
@@ -23,7 +24,7 @@ class Energy:
     def source(self) -> dict[str, Any]:
         return {"event": "energy_source", "source": self._meter and self._meter.source, "why": self._why}
 
-    def around(self, child: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    def around(self, child: Generator[dict[str, Any], None, None]) -> Iterator[dict[str, Any]]:
         """The events of a child that has not been started yet: idles first; `energy_begin` .. `energy` get watts.
 
         A meter that stops to answer ends all measuring of energy, with the reason in the event.
@@ -32,28 +33,38 @@ class Energy:
         idle_watts = self._idle()
         if had_meter and self._meter is None:
             yield self.source()
-        recorder = power.Recorder(self._meter) if self._meter else None
-        for event in child:
-            if event["event"] not in ("energy_begin", "energy"):
-                yield event
-            elif recorder is not None and self._meter is not None:
-                try:
-                    if event["event"] == "energy_begin":
-                        recorder.start()
-                    else:
-                        yield {**event, "watts": recorder.stop(), "idle_watts": idle_watts}
-                except power.Unreadable as error:
-                    self._meter, self._why = None, str(error)
-                    yield self.source()
+        with contextlib.closing(child), self._recording() as recorder:
+            for event in child:
+                if event["event"] not in ("energy_begin", "energy"):
+                    yield event
+                elif recorder is not None and self._meter is not None:
+                    try:
+                        if event["event"] == "energy_begin":
+                            recorder.start()
+                        else:
+                            yield {**event, "watts": recorder.stop(), "idle_watts": idle_watts}
+                    except power.Unreadable as error:
+                        self._meter, self._why = None, str(error)
+                        yield self.source()
 
     def _idle(self) -> float | None:
-        if self._meter is None:
-            return None
-        recorder = power.Recorder(self._meter)
+        with self._recording() as recorder:
+            if recorder is None:
+                return None
+            try:
+                recorder.start()
+                time.sleep(self.phase_s)
+                return recorder.stop()
+            except power.Unreadable as error:
+                self._meter, self._why = None, str(error)
+                return None
+
+    @contextlib.contextmanager
+    def _recording(self) -> Iterator[power.Recorder | None]:
+        """A recorder that samples no longer when this ends, however it ends; None without a meter."""
+        recorder = power.Recorder(self._meter) if self._meter else None
         try:
-            recorder.start()
-            time.sleep(self._meter.phase_s)
-            return recorder.stop()
-        except power.Unreadable as error:
-            self._meter, self._why = None, str(error)
-            return None
+            yield recorder
+        finally:
+            if recorder is not None:
+                recorder.close()

@@ -224,12 +224,17 @@ class Recorder:
             passed_s, after = time.monotonic() - self._started_s, self._meter.read()
             zones = zip(self._before, after, self._meter.ranges)
             return sum(joules_between(*zone) for zone in zones) / max(passed_s, 1e-9)
-        self._stop.set()
-        self._sampler.join()
-        self._sampler = None
+        self.close()
         if self._failed is not None:
             raise self._failed
         return sum(self._readings) / len(self._readings)
+
+    def close(self) -> None:
+        """Ends the sampling that may still go on."""
+        if self._sampler is not None:
+            self._stop.set()
+            self._sampler.join()
+            self._sampler = None
 
     def _sample(self) -> None:
         try:

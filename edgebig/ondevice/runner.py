@@ -10,7 +10,7 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 from . import conditions, cores
@@ -99,7 +99,7 @@ def _soak(child: Iterator[dict[str, Any]], first: str, root: str) -> Iterator[di
 
 def _child(
     entry: list[str], store: str, task: dict[str, Any], stamp: dict[str, Any]
-) -> Iterator[dict[str, Any]]:
+) -> Generator[dict[str, Any], None, None]:
     """The events of one fresh process, each with `stamp` put in. Raises Fault where it fails or dies."""
     # Events have a pipe of their own: what start-up files and libraries print to stdout is for people.
     readable, writable = os.pipe()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -203,7 +204,7 @@ def test_watts_are_averaged_and_the_sampler_ends() -> None:
 def around(meter: power.Meter | None, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     taken = energy.Energy.__new__(energy.Energy)
     taken._meter, taken._why = meter, ""
-    return list(taken.around(iter(events)))
+    return list(taken.around(event for event in events))
 
 
 PHASE = [
@@ -222,6 +223,17 @@ def test_a_run_of_inferences_gets_its_watts_and_those_of_idling() -> None:
 
 def test_without_a_meter_the_marks_are_dropped() -> None:
     assert around(None, PHASE) == [{"event": "sample"}]
+
+
+def test_a_job_that_is_given_up_leaves_no_sampler() -> None:
+    before = threading.active_count()
+    taken = energy.Energy.__new__(energy.Energy)
+    taken._meter, taken._why = power.Meter("sensor", False, 0.01, lambda: [1.0], []), ""
+    steps = taken.around(event for event in [*PHASE[1:2], {"event": "sample"}])
+    assert next(steps) == {"event": "sample"}
+    assert threading.active_count() == before + 1
+    steps.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == before
 
 
 @pytest.mark.parametrize("answers", [0, 1, 2, 3])
