@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgebig import artifact, bench, device, files, measurement
+from edgebig import artifact, bench, device, files, measurement, setup
 from edgebig.data import source
 from edgebig.drivers.adb import AdbDriver
 from edgebig.drivers.protocol import Event, Job, JobModel, Session
@@ -402,3 +402,49 @@ def test_a_phone_with_a_python_is_unplugged(phone: adbd.TestPhone, tmp_path: Pat
 
     with pytest.raises(DeviceError, match=rf"phone {phone.serial} went away"):
         measure()
+
+
+def test_cores_and_priority_are_those_of_the_tool_s_process(phone: adbd.TestPhone, tmp_path: Path) -> None:
+    honest = benchmark_model_stand_in.write(phone.folder)
+    seen = phone.folder / "seen"
+    told = f"echo $(grep Cpus_allowed_list /proc/self/status) $(nice) >{seen}"
+    tool = tool_that(phone, f'{told}\nexec {honest} "$@"')
+    core = min(os.sched_getaffinity(0))
+    with opened(device_of(phone, benchmark_model=str(tool))) as session:
+        pinned = job(session, tmp_path, cores=str(core), priority=5, processes=1, want=("latency",))
+        list(session.run(pinned, 60))
+        with pytest.raises(EdgebigError, match="no core 4000"):
+            list(session.run(job(session, tmp_path, cores="4000"), 60))
+    assert seen.read_text().split() == ["Cpus_allowed_list:", str(core), "5"]
+
+
+def test_a_process_waits_until_the_phone_is_cool(phone: adbd.TestPhone, tmp_path: Path) -> None:
+    hot = phone.folder / "thermalservice"
+    with opened(device_of(phone)) as session:
+        waiting = job(session, tmp_path, cool_down_c=40.0, processes=1, want=("latency", "energy"))
+        seen = []
+        for event in session.run(waiting, 120):
+            seen.append(event)
+            if event["event"] == "cooling":
+                assert (event["zone"], event["hottest_c"]) == ("AP", 44.8)
+                hot.write_text(adbd.THERMAL.replace("44.8", "39.5"))
+    cooled = next(event for event in seen if event.get("when") == "cool-down")
+    assert (cooled["reached"], cooled["hottest_c"]) == (True, 39.5)
+    assert of_kind(seen, "summary")
+    assert "battery" in of_kind(seen, "energy_source")[0]["why"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"), [({"soak_s": 5.0}, "does no --soak"), ({"want": ("profile",)}, "--profile")]
+)
+def test_what_the_tool_cannot_do_is_refused_before_anything_runs(
+    asked: dict[str, Any], words: str, phone: adbd.TestPhone, tmp_path: Path
+) -> None:
+    with opened(device_of(phone)) as session, pytest.raises(EdgebigError, match=words) as caught:
+        list(session.run(job(session, tmp_path, **asked), 60))
+    assert type(caught.value) is EdgebigError
+
+
+def test_setup_says_why_no_tool_is_fetched(phone: adbd.TestPhone) -> None:
+    with pytest.raises(EdgebigError, match=rf"no build of benchmark_model for {adbd.ABI} can be vouched for"):
+        setup.install(device_of(phone))
