@@ -147,7 +147,7 @@ ROOMS: dict[str, set[str]] = {
         "flatbuffer",
         "measurement", "profile", "stats", "evaluation", "artifact", "data.examples", "data.survey", "inspection",
         "comparison",
-        "check.layers", "check.matching", "check.signal", "campaign", "sweep", "probe",
+        "check.layers", "check.matching", "check.signal", "check.tflite", "campaign", "sweep", "probe",
     },
     "search": {"train", "compress", "bench", "report"},
     "doctor": {"lookup", "device"},

@@ -34,6 +34,7 @@ _UNSUPPORTED = re.compile(r"not supported by GPU delegate:\n((?:[A-Z0-9_]+: .*\n
 _LEFT = re.compile(r"(\d+) operations will run on the GPU, and the remaining (\d+) operations will run")
 _PARTITION = "Initializing WebGPU-based API from graph"
 _NOT_ALL = "Some ops are not accelerated"
+_NO_LIBRARY = "GPU accelerator could not be loaded and registered"
 _DYNAMIC = "graph that has dynamic-sized tensors"
 _CPUINFO = "/proc/cpuinfo"
 # LiteRT's environment, made once a process as its users are told to; and its adapter, told once, with the first model.
@@ -159,6 +160,12 @@ def _shared_environment() -> Any:
 def _shared_adapter(said: str) -> dict[str, str]:
     """The adapter that LiteRT took, held against Vulkan's own list. Raises Fault where it cannot be told."""
     found = _ADAPTER.search(said)
+    if found is None and _NO_LIBRARY in said:
+        raise Fault(
+            "no-gpu",
+            "this ai-edge-litert has no GPU library that loads here",
+            "pip install --force-reinstall ai-edge-litert; or delegate = 'xnnpack'",
+        )
     if found is None:
         raise Fault(
             "unknown-adapter",

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from edgebig.measurement import FRAME_PARTS, Adapter, Comparison, Delegate, Measurement, ModelResult
+from edgebig.check.tflite import PARITY_TOLERANCES
+from edgebig.measurement import FRAME_PARTS, Adapter, Comparison, Measurement, ModelResult
 from edgebig.report import circumstances, profile
 
 COLUMNS = 80
@@ -157,7 +158,7 @@ def notes(measurement: Measurement, *, brief: bool = False) -> list[str]:
                 f"{parity.labels_differ} labels differ"
             )
         if adapter := model.delegate.adapter:
-            lines.append(f"{name}: {_adapter(model.delegate, adapter)}")
+            lines.append(f"{name}: {_adapter(model, adapter)}")
         if model.fit:
             lines.append(f"{name}: {model.fit.sentence()}")
         if model.verdict != "WRONG" and not brief:
@@ -181,10 +182,15 @@ def notes(measurement: Measurement, *, brief: bool = False) -> list[str]:
     return lines
 
 
-def _adapter(delegate: Delegate, adapter: Adapter) -> str:
-    """Which GPU it was, and what it computes in: float16 is held to a tolerance of its own."""
+def _adapter(model: ModelResult, adapter: Adapter) -> str:
+    """Which GPU it was, and what it was asked to compute in, which not every driver then does."""
     played = "software, no GPU" if adapter.kind == "software" else f"{adapter.kind} GPU"
-    return f"by {adapter.name} ({played}), asked to compute in {delegate.precision}"
+    precision, parity = model.delegate.precision, model.parity
+    exact = (
+        parity is not None and parity.unit == "real" and parity.rms_difference <= PARITY_TOLERANCES["real"]
+    )
+    though = "; it is as exact as float32" if precision == "float16" and exact else ""
+    return f"by {adapter.name} ({played}), asked to compute in {precision}{though}"
 
 
 def _busy(measurement: Measurement) -> str:

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
-from edgebig import artifact, bench, delegation
+from edgebig import artifact, bench, cli, delegation
 from edgebig.device import LocalDevice
 from edgebig.ondevice import delegates, infer, loading
 from edgebig.ondevice.faults import Fault
@@ -82,6 +83,25 @@ def test_a_wrong_answer_is_wrong_however_fast(library: str) -> None:
     assert found.verdict == "PARTIAL"
     assert found.cause == f"{library} took 1 of 4 operators, not CONV_2D, FULLY_CONNECTED, RESHAPE"
     assert not found.delegate.whole
+
+
+def test_a_delegate_that_must_take_all_is_exit_3_and_says_what_it_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    common = ["--examples", "20", "--processes", "2", "--rounds", "1", "--samples", "2", "--require-delegate"]
+    whole, partial = (
+        CliRunner().invoke(
+            cli.app, ["bench", str(GOLDEN / f"{name}.tflite"), *common, "--out", str(tmp_path / name)]
+        )
+        for name in ("digits-float32", "digits-int8")
+    )
+    assert whole.exit_code == 0, whole.output
+    assert partial.exit_code == 3
+    assert "xnnpack took 3 of 4 operators, not SOFTMAX" in partial.stderr
+    assert (tmp_path / "digits-int8").is_file()  # what was measured is kept
+    plain = ["bench", str(GOLDEN / "digits-float32.tflite"), *common, "--delegate", "none", "--out"]
+    assert CliRunner().invoke(cli.app, [*plain, str(tmp_path / "plain")]).exit_code == 3
 
 
 NOT_THERE = [

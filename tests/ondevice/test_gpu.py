@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgebig import artifact, bench, device
+from edgebig import artifact, bench, delegation, device
 from edgebig.errors import DeviceError, EdgebigError
 from edgebig.ondevice import gpu, infer, vulkan
 from edgebig.ondevice.faults import Fault
+from edgebig.report import table
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 GOLDEN = ROOT / "tests" / "golden"
@@ -80,6 +81,30 @@ def ask(*models: tuple[str, str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
+WITHOUT_LIBRARY = """
+import sys, tempfile
+from ai_edge_litert import environment
+from edgebig.ondevice import gpu
+with tempfile.TemporaryDirectory() as empty:
+    create = environment.Environment.create
+    environment.Environment.create = lambda: create(runtime_path=empty)
+    try:
+        gpu.GpuModel(sys.argv[1], 1, "float32")
+    except gpu.Fault as fault:
+        print(fault.code, fault.problem)
+"""
+
+
+@pytest.mark.slow
+def test_a_runtime_without_its_gpu_library_is_told_and_not_run_on_the_cpu(software_vulkan: None) -> None:
+    command = [sys.executable, "-c", WITHOUT_LIBRARY, str(GOLDEN / "digits-float32.tflite")]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environ)
+    assert done.stdout.endswith("no-gpu this ai-edge-litert has no GPU library that loads here\n"), (
+        done.stderr
+    )
+
+
 def reference(name: str) -> Any:
     model = infer.Model(str(GOLDEN / f"{name}.tflite"), "ai-edge-litert", "reference", 1)
     model.warm_up()
@@ -122,6 +147,19 @@ def test_shapes_that_are_not_fixed_are_refused_with_the_mend(software_vulkan: No
     assert said["code"] == "bad-model"
     assert "its batch is not fixed" in said["problem"]
     assert "convert --for gpu" in said["hint"]
+
+
+@pytest.mark.slow
+def test_float16_is_held_to_its_own_tolerance_and_said_to_be_exact_where_it_is(software_vulkan: None) -> None:
+    half = device.load("desktop-gpu").model_copy(update={"gpu_precision": "float16"})
+    found = bench.bench([artifact.load(GOLDEN / "digits-float32.tflite")], half, QUICK, None)
+    (model,) = found.models
+    assert model.parity is not None
+    assert model.parity.tolerance == delegation.TOLERANCES_FLOAT16["real"]
+    assert model.delegate.precision == "float16"
+    # SwiftShader has no float16 and computes in float32.
+    (line,) = [line for line in table.notes(found) if "asked to compute in" in line]
+    assert "(software, no GPU), asked to compute in float16; it is as exact as float32" in line
 
 
 @pytest.mark.slow
