@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import secrets
 import shlex
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from edgebig import lookup
 from edgebig.device import SshDevice
 from edgebig.drivers import board
 from edgebig.drivers.board import BoardSession
@@ -27,6 +28,8 @@ ALIVE_S, ALIVE_COUNT = 4, 3
 # A connection is kept open between two commands; it ends by itself where edgebig was killed.
 PERSIST_S = 60
 _CLOSE_S = 10
+# A socket's path may have 103 characters (macOS; Linux 107), of which ssh needs 17 for a name of its own.
+LONGEST_SOCKET = 86
 
 
 class SshDriver:
@@ -51,14 +54,25 @@ class SshDriver:
 @contextlib.contextmanager
 def connection(device: SshDevice) -> Iterator[SshLink]:
     """A way to the board that is connected once, by the first command, and closed at the end."""
-    # What stands in it is for its owner alone, and a socket's path may have some 80 characters before ssh's own.
-    folder = tempfile.mkdtemp(prefix="edgebig-", dir="/tmp" if len(tempfile.gettempdir()) > 60 else None)
-    link = SshLink(device, Path(folder) / "ssh")
-    try:
-        yield link
-    finally:
-        link.close()
-        shutil.rmtree(folder, ignore_errors=True)
+    with _socket() as socket:
+        link = SshLink(device, socket)
+        try:
+            yield link
+        finally:
+            link.close()
+
+
+@contextlib.contextmanager
+def _socket() -> Iterator[Path]:
+    """Where the connection can be shared. ssh removes it at the end, and some time after edgebig was killed."""
+    socket = lookup.cache_dir() / "ssh" / secrets.token_hex(4)
+    with contextlib.ExitStack() as stack:
+        if len(str(socket)) > LONGEST_SOCKET:
+            folder = tempfile.TemporaryDirectory(prefix="edgebig-", dir="/tmp", ignore_cleanup_errors=True)
+            socket = Path(stack.enter_context(folder)) / "ssh"
+        else:
+            socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        yield socket
 
 
 class SshLink:

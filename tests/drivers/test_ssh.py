@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgebig import files
+from edgebig import files, lookup
 from edgebig.drivers import payload
 from edgebig.drivers.board import BoardSession, provenance
 from edgebig.drivers.protocol import Job, JobModel
@@ -154,6 +154,16 @@ def test_one_connection_serves_a_session_and_is_closed_with_it(pi: Board) -> Non
     log = (pi.folder / "sshd.log").read_text()
     assert log.count("Accepted publickey") == 1
     gone(lambda: len(pi.sessions()) == 1, "the connection")
+    gone(lambda: not list((lookup.cache_dir() / "ssh").iterdir()), "the socket of the connection")
+
+
+def test_a_home_of_a_long_name_is_no_hindrance(
+    pi: Board, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ("long" * 20)))
+    with next(iter(SshDriver(pi.device()).sessions())) as session:
+        session.put(MODEL)
+    assert (pi.folder / "sshd.log").read_text().count("Accepted publickey") == 1
 
 
 def test_a_board_behind_a_jump_host_is_reached_as_ssh_does_it(pi: Board) -> None:
