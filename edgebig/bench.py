@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +13,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgebig import artifact, delegation, drivers, energy, files, partial, profile, soak, stats, throttling
+from edgebig import (
+    artifact,
+    delegation,
+    drivers,
+    energy,
+    files,
+    lookup,
+    partial,
+    profile,
+    soak,
+    stats,
+    throttling,
+)
 from edgebig.artifact import Artifact
 from edgebig.check import tflite
 from edgebig.data import source as sources
@@ -108,8 +119,8 @@ def prepared(
     if examples is None:
         yield Subject(tuple(artifacts), None, np.empty(0, np.int64), data)
         return
-    with tempfile.TemporaryDirectory(prefix="edgebig-") as scratch:
-        inputs = Path(scratch) / "inputs.npy"
+    with files.scratch(lookup.cache_dir() / "bench") as scratch:
+        inputs = scratch / "inputs.npy"
         examples.write_npy(inputs)
         subject = Subject(tuple(artifacts), inputs, examples.labels, data)
         yield replace(subject, reference=_reference_outputs(subject, settings, compared))

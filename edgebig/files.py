@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,6 +60,36 @@ def replacing(path: Path) -> Iterator[Path]:
         if error.filename is None or Path(error.filename).name.startswith(prefix):
             error.filename, error.filename2 = str(path), None
         raise
+
+
+@contextlib.contextmanager
+def scratch(root: Path) -> Iterator[Path]:
+    """A folder of one's own in `root` that is gone at the end; what killed processes left there goes too."""
+    root.mkdir(parents=True, exist_ok=True)
+    # A lock is gone with its process, however that ended.
+    with contextlib.ExitStack() as held:
+        with _locked(root):
+            for left in root.iterdir():
+                in_use_or_none = (BlockingIOError, FileNotFoundError, NotADirectoryError)
+                with contextlib.suppress(*in_use_or_none), _locked(left, wait=False):
+                    shutil.rmtree(left)
+            folder = Path(tempfile.mkdtemp(dir=root))
+            held.enter_context(_locked(folder))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
+    """Raises BlockingIOError where another process holds it and this one is not to wait."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
+    finally:
+        os.close(handle)
 
 
 def check_writable(path: Path) -> None:

@@ -130,8 +130,8 @@ ROOMS: dict[str, set[str]] = {
     "partial": {"drivers", "measurement"},
     "bench": {
         "partial", "energy", "soak", "throttling",
-        "device", "drivers", "drivers.browser", "data.source", "data.examples", "artifact", "stats", "check.tflite",
-        "measurement", "micro", "delegation", "profile",
+        "device", "lookup", "drivers", "drivers.browser", "data.source", "data.examples", "artifact", "stats",
+        "check.tflite", "measurement", "micro", "delegation", "profile",
     },
     "group": {"device"},
     "sweep": {"device", "drivers", "bench", "measurement", "stats"},

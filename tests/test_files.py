@@ -234,3 +234,33 @@ def test_a_place_is_tried_before_anything_is_made_for_it(tmp_path: Path) -> None
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError):
         files.check_writable(tmp_path / "file" / "record.json")
+
+
+def test_scratch_is_gone_at_the_end_and_what_a_killed_process_left_with_the_next(tmp_path: Path) -> None:
+    with files.scratch(tmp_path / "scratch") as first:
+        (first / "inner").mkdir()
+        killed = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                "import sys, time; from pathlib import Path; from edgebig import files\n"
+                "with files.scratch(Path(sys.argv[1])) as folder: (folder / 'a').touch(); print(folder, flush=True); "
+                "time.sleep(60)",
+                str(tmp_path / "scratch"),
+            ],
+            stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        assert killed.stdout is not None
+        left = Path(killed.stdout.readline().strip())
+        assert first.is_dir()
+        with files.scratch(tmp_path / "scratch") as second:
+            assert left.is_dir()
+            assert len({first, left, second}) == 3
+        killed.kill()
+        killed.communicate()
+        assert (left / "a").is_file()
+        (tmp_path / "scratch" / "a-file").touch()
+        with files.scratch(tmp_path / "scratch"):
+            assert not left.exists()
+            assert first.is_dir()
+    assert [path.name for path in (tmp_path / "scratch").iterdir()] == ["a-file"]
