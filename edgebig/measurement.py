@@ -91,6 +91,9 @@ class Adapter(Open):
     name: str
     kind: str
 
+    def __str__(self) -> str:
+        return f"{self.name} ({'software, no GPU' if self.kind == 'software' else f'{self.kind} GPU'})"
+
 
 class Delegate(Spec):
     """What was asked for and what was done: `nodes` of `of` in `partitions`; `left` stayed out, for `reasons`.

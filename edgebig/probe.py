@@ -142,6 +142,7 @@ def _try(session: Session, subject: Subject, target: Device, job: Job, runtime: 
         return Tried(runtime, delegate, "does not work", error.problem.splitlines()[0], error.hint)
     taken = result.delegate
     detail = f"{taken.actual}: {taken.nodes} of {taken.of} operators" if taken.actual != "none" else ""
+    detail += f", by {taken.adapter}" if taken.adapter else ""
     if result.verdict == "WRONG":
         return Tried(runtime, delegate, "works, wrongly", result.cause, "")
     ignored = not taken.nodes and delegate in ("xnnpack", "gpu", "nnapi", "edgetpu")

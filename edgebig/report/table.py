@@ -184,13 +184,12 @@ def notes(measurement: Measurement, *, brief: bool = False) -> list[str]:
 
 def _adapter(model: ModelResult, adapter: Adapter) -> str:
     """Which GPU it was, and what it was asked to compute in, which not every driver then does."""
-    played = "software, no GPU" if adapter.kind == "software" else f"{adapter.kind} GPU"
     precision, parity = model.delegate.precision, model.parity
     exact = (
         parity is not None and parity.unit == "real" and parity.rms_difference <= PARITY_TOLERANCES["real"]
     )
     though = "; it is as exact as float32" if precision == "float16" and exact else ""
-    return f"by {adapter.name} ({played}), asked to compute in {precision}{though}"
+    return f"by {adapter}, asked to compute in {precision}{though}"
 
 
 def _busy(measurement: Measurement) -> str:
