@@ -13,6 +13,7 @@ from types import ModuleType
 import pytest
 
 from edgebig.device import LocalDevice
+from edgebig.errors import EdgebigError
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -37,7 +38,12 @@ def made(name: str, environ: Mapping[str, str]) -> Path:
             pytest.skip(f"needs {program}")
     make_board = tool()
     board = next(board for board in make_board.BOARDS if board.name == name)
-    make_board.make(folder(environ), board.architecture, environ)
+    try:
+        make_board.make(folder(environ), board.architecture, environ)
+    except EdgebigError as error:
+        if board.architecture.release:
+            pytest.skip(f"needs Debian {board.architecture.release}: {error.problem}")
+        raise
     return folder(environ) / name
 
 

@@ -78,9 +78,9 @@ def test_a_board_takes_itself_for_the_real_one(
     assert events[-1] == {"event": "result", "complete": True}
 
 
-@pytest.mark.parametrize("name", RUNTIMES)
-def test_its_reference_kernels_give_this_machines_numbers(name: str, boards: Boards) -> None:
-    target = emulated.device(boards(name), runtime=RUNTIMES[name], delegate="reference")
+@pytest.mark.parametrize(("name", "runtime"), [*RUNTIMES.items(), ("emulated-pi-bullseye", "tflite-runtime")])
+def test_its_reference_kernels_give_this_machines_numbers(name: str, runtime: str, boards: Boards) -> None:
+    target = emulated.device(boards(name), runtime=runtime, delegate="reference")
     result = measured(target)
     assert result.parity is not None
     assert (result.parity.n, result.parity.largest_difference) == (EXAMPLES, 0.0)

@@ -2,6 +2,7 @@
 
     python tools/make_board.py [FOLDER] --arch arm64    FOLDER/emulated-pi-4 and -pi-5: Cortex-A72 and -A76, 64 bits
     python tools/make_board.py [FOLDER] --arch armhf    FOLDER/emulated-pi-32bit: Cortex-A7
+    python tools/make_board.py [FOLDER] --arch arm64-bullseye    FOLDER/emulated-pi-bullseye: Debian 11, Python 3.9
 
 FOLDER is ~/.cache/edgebig/boards, or what EDGEBIG_BOARDS says. The command that starts a board's Python is then
 BOARD/bin/python3, with a TFLite runtime; BOARD/bare/python3 is the same board as its system was installed.
@@ -18,6 +19,8 @@ import argparse
 import contextlib
 import fcntl
 import os
+import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -37,15 +40,20 @@ _LINES_SHOWN = 8
 
 @dataclass(frozen=True)
 class Architecture:
-    """Debian's name and triplet of it, the emulator, the packages, and the runtime's wheels by platform tag."""
+    """Debian's name and triplet of it, the emulator, the packages, and the runtime's wheels by platform tag.
+
+    `release`: the codename of another Debian than this machine's.
+    """
 
     name: str
+    debian: str
     triplet: str
     emulator: str
     packages: tuple[str, ...]
     wheels: tuple[str, ...]
     platforms: tuple[str, ...]
     proof: str
+    release: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,7 @@ class Board:
 
 ARM64 = Architecture(
     name="arm64",
+    debian="arm64",
     triplet="aarch64-linux-gnu",
     emulator="qemu-aarch64-static",
     packages=("python3", "libstdc++6"),
@@ -82,6 +91,7 @@ ARM64 = Architecture(
 # No index has armv7l wheels of NumPy 1: it is Debian's own, as on a Raspberry Pi.
 ARMHF = Architecture(
     name="armhf",
+    debian="armhf",
     triplet="arm-linux-gnueabihf",
     emulator="qemu-arm-static",
     packages=("python3", "libstdc++6", "python3-numpy", "python3-pil"),
@@ -89,7 +99,19 @@ ARMHF = Architecture(
     platforms=("manylinux_2_34_armv7l",),
     proof="import numpy, PIL.Image, tflite_runtime.interpreter",
 )
-ARCHITECTURES = {architecture.name: architecture for architecture in (ARM64, ARMHF)}
+# The wheels' tag is newer than what their library asks for, which bullseye has.
+BULLSEYE = Architecture(
+    name="arm64-bullseye",
+    debian="arm64",
+    triplet="aarch64-linux-gnu",
+    emulator="qemu-aarch64-static",
+    packages=("python3", "libstdc++6"),
+    wheels=("tflite-runtime==2.14.0", "numpy<2", "pillow<12"),
+    platforms=("manylinux_2_34_aarch64", "manylinux_2_28_aarch64", "manylinux2014_aarch64"),
+    proof="import numpy, PIL.Image, tflite_runtime.interpreter",
+    release="bullseye",
+)
+ARCHITECTURES = {architecture.name: architecture for architecture in (ARM64, ARMHF, BULLSEYE)}
 
 # What /proc/cpuinfo tells of each core: QEMU's processors by name, as real ones say it.
 _CORES = {
@@ -106,6 +128,9 @@ _CORES = {
 BOARDS = (
     Board("emulated-pi-4", ARM64, "cortex-a72", "Raspberry Pi 4 Model B Rev 1.4", "c03114", 1_800_000),
     Board("emulated-pi-5", ARM64, "cortex-a76", "Raspberry Pi 5 Model B Rev 1.0", "c04170", 2_400_000),
+    Board(
+        "emulated-pi-bullseye", BULLSEYE, "cortex-a72", "Raspberry Pi 4 Model B Rev 1.4", "c03114", 1_800_000
+    ),
     Board("emulated-pi-32bit", ARMHF, "cortex-a7", "Raspberry Pi 2 Model B Rev 1.1", "a01041", 900_000),
 )
 
@@ -154,7 +179,7 @@ def _locked(folder: Path, name: str) -> Iterator[None]:
             say(f"boards of {name}: another process makes them; waiting")
             fcntl.flock(file, fcntl.LOCK_EX)
         # What was cut off, which is no other's while this lock is held.
-        for path in folder.glob(f".{name}-*"):
+        for path in folder.glob(f".half-{name}-{'?' * 8}"):
             shutil.rmtree(path)
         yield
 
@@ -166,9 +191,9 @@ def _is_made(folder: Path, made_from: str) -> bool:
 
 @contextlib.contextmanager
 def _replacing(folder: Path, made_from: str) -> Iterator[Path]:
-    architecture = folder.name.removeprefix("debian-")
-    name = architecture if architecture in ARCHITECTURES else _board(folder.name).architecture.name
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{name}-"))
+    name = folder.name.removeprefix("debian-")
+    name = name if name in ARCHITECTURES else _board(folder.name).architecture.name
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".half-{name}-"))
     try:
         temporary.chmod(0o755)
         yield temporary
@@ -200,8 +225,8 @@ def _unpack(folder: Path, architecture: Architecture, environ: Mapping[str, str]
     minor = _python_minor(folder / "root")
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:"]
     command += ["--python-version", f"3.{minor}", "--target", str(folder / "site")]
-    for platform in architecture.platforms:
-        command += ["--platform", platform]
+    for tag in architecture.platforms:
+        command += ["--platform", tag]
     _call([*command, *architecture.wheels], environ)
 
 
@@ -221,13 +246,14 @@ def _download(scratch: Path, architecture: Architecture, environ: Mapping[str, s
         Dir::State::status "{scratch}/state/status";
         Dir::Cache "{scratch}/cache";
         #clear APT::Architectures;
-        APT::Architecture "{architecture.name}";
-        APT::Architectures {{ "{architecture.name}"; }};
+        APT::Architecture "{architecture.debian}";
+        APT::Architectures {{ "{architecture.debian}"; }};
         APT::Install-Recommends "false";
         APT::Sandbox::User "root";
         Acquire::Languages "none";
         Acquire::Retries "3";
-        """,
+        """
+        + (_other_sources(scratch, architecture.release) if architecture.release else ""),
         encoding="utf-8",
     )
     environ = {**(os.environ if environ is None else environ), "APT_CONFIG": str(settings)}
@@ -240,9 +266,31 @@ def _download(scratch: Path, architecture: Architecture, environ: Mapping[str, s
     except EdgebigError as error:
         raise EdgebigError(
             f"{error.problem}\n{_tail(updated.stderr)}".rstrip(),
-            f"/etc/apt must name a Debian source that serves {architecture.name}",
+            f"/etc/apt must name a Debian source that serves {architecture.release} {architecture.debian}",
         ) from error
     return sorted((scratch / "cache" / "archives").glob("*.deb"))
+
+
+def _other_sources(scratch: Path, release: str) -> str:
+    """apt's settings for this machine's own Debian sources in another release, without its updates."""
+    here = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
+    folder = scratch / "sources"
+    folder.mkdir()
+    for path in [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]:
+        if path.suffix not in (".list", ".sources") or not path.is_file():
+            continue
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".list":
+            kept = [line for line in text.splitlines() if line.startswith("deb ") and here in line.split()]
+            text = "\n".join(re.sub(rf"\s{re.escape(here)}\s", f" {release} ", line) for line in kept)
+        else:
+            stanzas = [
+                re.sub(rf"(?m)^Suites:.*\s{re.escape(here)}(?=\s).*$", f"Suites: {release}", stanza)
+                for stanza in re.split(r"\n\s*\n", text)
+            ]
+            text = "\n\n".join(stanza for stanza in stanzas if f"Suites: {release}" in stanza.splitlines())
+        (folder / path.name).write_text(f"{text}\n", encoding="utf-8")
+    return f'Dir::Etc::sourcelist "/dev/null"; Dir::Etc::sourceparts "{folder}";'
 
 
 def _lay_out(folder: Path, final: Path, debian: Path, board: Board) -> None:
