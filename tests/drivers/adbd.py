@@ -152,8 +152,11 @@ class TestPhone:
         return found
 
     def unplug(self) -> None:
-        for pid in self.processes(f"{self.folder}/bin/adbd"):
-            os.kill(pid, signal.SIGKILL)
+        """The daemon alone ends, as it does for a host when the cable is out."""
+        daemon = f"{self.folder}/bin/adbd"
+        for pid in self.processes(daemon):
+            if Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")[-1] == daemon.encode():
+                os.kill(pid, signal.SIGKILL)
 
     def stop(self) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -190,12 +193,13 @@ def _start(root: Path, folder: Path, *, full: bool) -> TestPhone:
         + "export ADB_EMU=0 ADB_LOCAL_TRANSPORT_MAX_PORT=5554\n"
         f"export PATH={programs}:$PATH HOME={folder}\n"
         f"adb -L {socket} server nodaemon &\n"
-        f"exec {libraries}/{LOADER} --library-path {libraries}:{libraries}/android {programs}/adbd\n"
+        f"{libraries}/{LOADER} --library-path {libraries}:{libraries}/android {programs}/adbd &\nwait\n"
     )
     log = (folder / "log").open("wb")
-    # unshare waits for its child, and is not the child: all die together with their group.
+    # A namespace of processes ends with its first one, that with unshare, and that with this Python, however it ends.
     process = subprocess.Popen(
-        ["unshare", "--net", "--mount", "sh", "-c", script],
+        ["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--mount", "--pid", "--fork", "--kill-child",
+         "sh", "-c", script],
         stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
     )  # fmt: skip
     log.close()

@@ -33,7 +33,7 @@ def adbd_root(tmp_path_factory: pytest.TempPathFactory, users_environment: dict[
         pytest.skip("needs Linux: network namespaces")
     if os.geteuid() != 0:
         pytest.skip("needs root: adbd and network namespaces do")
-    for program in ("adb", "unshare", "ip", "apt-get"):
+    for program in ("adb", "unshare", "setpriv", "ip", "apt-get"):
         if shutil.which(program) is None:
             pytest.skip(f"needs {program}")
     folder = tmp_path_factory.getbasetemp()
