@@ -29,6 +29,7 @@ from edgebig.artifact import Artifact
 from edgebig.check import activations, cut
 from edgebig.data import source as sources
 from edgebig.data.examples import Examples, per_class
+from edgebig.errors import EdgebigError
 from edgebig.ondevice import infer
 from edgebig.recipe import Data
 from edgebig.tflitefile import unpack_model
@@ -261,4 +262,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except EdgebigError as fault:
+        sys.exit(f"bench_board: {fault.problem}\n  {fault.hint}")
