@@ -36,12 +36,14 @@ def session(link: Link, folder: str, python: str, *, emulated: bool) -> Iterator
     """
     place = find(link, folder or FOLDER, python)
     store = Store(link, place.store)
-    # Before the lock too: the runner is what takes it. The holder may clean it away meanwhile; then it is sent again.
     store.send_runner()
     holding = _runner(link, place, "hold", {"schema": PROTOCOL, "holder": me()}, None)
     try:
-        facts = _facts_once_held(holding, link.name)
-        yield BoardSession(link, place, facts, emulated=emulated)
+        facts, waited = _facts_once_held(holding, link.name)
+        # Who was waited for may have cleaned, the runner too.
+        yield BoardSession(
+            link, place, Store(link, place.store) if waited else store, facts, emulated=emulated
+        )
     finally:
         holding.close()
 
@@ -55,22 +57,25 @@ def me() -> str:
     return f"{user}@{socket.gethostname()}, process {os.getpid()}"
 
 
-def wait_for_lock(holding: Iterator[Event], where: str) -> None:
-    """Reads the events of ondevice.store.hold until it is held, and says who is waited for."""
+def wait_for_lock(holding: Iterator[Event], where: str) -> bool:
+    """Reads the events of ondevice.store.hold until it is held, and says who is waited for. -> whether one was."""
+    waited = False
     for event in holding:
         if event["event"] == "held":
-            return
+            break
+        waited = True
         for_s = event["for_s"]
         since = (
             "" if for_s is None else f" for {for_s / 60:.0f} min" if for_s >= 90 else f" for {for_s:.0f} s"
         )
         holder = "".join(char for char in event["holder"] if char.isprintable())
         say(f"waiting: {holder} has been measuring on {where}{since}")
+    return waited
 
 
-def _facts_once_held(holding: Iterator[Event], where: str) -> dict[str, Any]:
-    """The facts of the board, once its lock is held."""
-    wait_for_lock(holding, where)
+def _facts_once_held(holding: Iterator[Event], where: str) -> tuple[dict[str, Any], bool]:
+    """The facts of the board, once its lock is held, and whether another was waited for."""
+    waited = wait_for_lock(holding, where)
     ready = next(holding, None)
     if ready is None:
         raise DeviceError(
@@ -81,8 +86,7 @@ def _facts_once_held(holding: Iterator[Event], where: str) -> dict[str, Any]:
             f"{where}: its runner speaks protocol {ready['protocol']}, this edgebig {PROTOCOL}",
             "run one edgebig on both sides",
         )
-    facts: dict[str, Any] = ready["facts"]
-    return facts
+    return ready["facts"], waited
 
 
 def _runner(
@@ -109,8 +113,10 @@ def _runner(
         for event in events:
             if event["event"] == "started":
                 stuck = event["pid"]
-            else:
-                yield event
+                continue
+            if action == "hold" and event.get("protocol") == PROTOCOL:
+                stuck = None  # It is ours, and does nothing but wait for that end.
+            yield event
         stuck = None
     except LinkFault:
         stuck = None
@@ -145,10 +151,12 @@ def _death(name: str, place: Place, code: int, printed: str) -> DeviceError:
 class BoardSession:
     """A board while its lock is held."""
 
-    def __init__(self, link: Link, place: Place, facts: dict[str, Any], *, emulated: bool) -> None:
+    def __init__(
+        self, link: Link, place: Place, store: Store, facts: dict[str, Any], *, emulated: bool
+    ) -> None:
         self._link = link
         self._place = place
-        self._store = Store(link, place.store)
+        self._store = store
         self.facts = DeviceFacts(
             provenance(place.machine, facts, emulated=emulated), facts, Capabilities(True, True, True)
         )
