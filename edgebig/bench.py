@@ -33,7 +33,7 @@ from edgebig.data.examples import Examples, per_class
 from edgebig.device import Device, LocalDevice
 from edgebig.drivers.protocol import Event, Job, JobModel, Session, Wanted
 from edgebig.errors import DeviceError, EdgebigError
-from edgebig.measurement import Comparison, Latency, Measurement, ModelResult, Open, Told, Verdict
+from edgebig.measurement import Comparison, Latency, Measurement, ModelResult, Open, Told, Truth, Verdict
 from edgebig.micro.fit import Fit
 from edgebig.ondevice.cooling import BUDGET_S
 from edgebig.progress import Advance, track
@@ -395,7 +395,14 @@ def measurement(
         data=Open.model_validate(subject.data),
         models=results,
         comparisons=tuple(_compare(result, results[0], labels) for result in results[1:]),
+        truth=_truth(subject),
     )
+
+
+def _truth(subject: Subject) -> Truth | None:
+    if subject.inputs is None:
+        return None
+    return Truth(inputs_sha256=files.sha256_file(subject.inputs), labels=tuple(subject.labels.tolist()))
 
 
 def _result(

@@ -67,10 +67,18 @@ class Latency(Spec):
     statistic: Literal["", "median", "mean"] = ""
     summary: dict[str, LatencySummary] = Field(default_factory=dict)
 
-    def ratio_to(self, other: Latency) -> stats.Ratio:
-        """The ratio of this p50 to the other's, both measured in turns. Raises as stats.latency_ratio does."""
-        step_ns = _TOOL_STEP_NS if self.told or other.told else 0.0
-        return stats.latency_ratio(self.processes, other.processes, step_ns=step_ns)
+    def ratio_to(self, other: Latency, *, paired: bool = True) -> stats.Ratio:
+        """The ratio of this p50 to the other's; `paired`: measured in turns. Raises as stats.latency_ratio does."""
+        step_ns = self._step_ns(other)
+        return stats.latency_ratio(self.processes, other.processes, step_ns=step_ns, paired=paired)
+
+    def longer_than(self, other: Latency, *, paired: bool = True) -> stats.TimeDifference:
+        """This p50 less the other's, as `ratio_to`."""
+        step_ns = self._step_ns(other)
+        return stats.latency_difference(self.processes, other.processes, step_ns=step_ns, paired=paired)
+
+    def _step_ns(self, other: Latency) -> float:
+        return _TOOL_STEP_NS if self.told or other.told else 0.0
 
     @model_validator(mode="before")
     @classmethod
@@ -162,6 +170,13 @@ class Comparison(Spec):
     mcnemar_p: float | None
 
 
+class Truth(Spec):
+    """The `labels` of the pictures, in the order of the predictions; `inputs_sha256`: of the file of those pictures."""
+
+    inputs_sha256: str
+    labels: tuple[int, ...]
+
+
 class Incomplete(Spec):
     """The device went away (`why`): `processes` of the `of` wanted are whole. `job` and `events`: to go on from."""
 
@@ -173,7 +188,7 @@ class Incomplete(Spec):
 
 
 class Measurement(Spec):
-    """One bench session, or several where it is or was incomplete."""
+    """One bench session, or several where it is or was incomplete. `truth`: None in records older than it."""
 
     schema_: int = MEASUREMENT_SCHEMA
     provenance: Provenance
@@ -184,6 +199,7 @@ class Measurement(Spec):
     data: Open
     models: tuple[ModelResult, ...]
     comparisons: tuple[Comparison, ...]
+    truth: Truth | None = None
     incomplete: Incomplete | None = None
 
 

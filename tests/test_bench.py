@@ -376,3 +376,15 @@ def test_kill_9_at_any_moment_leaves_no_half_and_no_lock(tmp_path: Path) -> None
     assert "waiting" not in err
     (record,) = set((tmp_path / "bench").glob("*.json")) - before
     measurement.load(record)
+
+
+def test_the_record_holds_the_labels_of_what_was_predicted(measured: Measurement) -> None:
+    test = source.load(Data(source="digits-5k")).test
+    chosen = test[per_class(test.labels, 100, seed=0)]
+    assert measured.truth is not None
+    assert list(measured.truth.labels) == chosen.labels.tolist()
+    assert len(measured.truth.inputs_sha256) == 64
+    for result in measured.models[:2]:
+        assert result.accuracy is not None
+        right = np.array(result.predictions) == np.array(measured.truth.labels)
+        assert int(right.sum()) == result.accuracy.correct

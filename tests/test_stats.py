@@ -379,3 +379,127 @@ def test_a_coarse_clock_widens_what_it_hides() -> None:
     hidden = stats.latency_ratio([[500.0]] * 2, [[500.0]] * 2, step_ns=1000.0)
     assert hidden.high is not None
     assert hidden.high < float("inf")
+
+
+# ---------------------------------------------------------------- two sessions, and whether one has regressed
+
+
+def test_two_sessions_are_not_paired() -> None:
+    a, b = [[100.0], [110.0], [120.0]], [[100.0], [102.0]]
+    ratio = stats.latency_ratio(a, b, paired=False)
+    assert ratio.value == pytest.approx(
+        np.exp(np.mean(np.log([100, 110, 120])) - np.mean(np.log([100, 102])))
+    )
+    assert ratio.low is not None
+    assert ratio.high is not None
+    assert ratio.low < ratio.value < ratio.high
+    difference = stats.latency_difference(a, b, paired=False)
+    # scipy 1.17: ttest_ind([100, 110, 120], [100, 102], equal_var=False).confidence_interval(), with 2.12 degrees
+    # of freedom: -14.9 .. 32.9; with 2, as here, a little wider.
+    assert difference.value_ns == pytest.approx(9)
+    assert difference.low_ns == pytest.approx(9 - 4.302653 * np.sqrt(100 / 3 + 1), rel=1e-6)
+    assert difference.high_ns == pytest.approx(9 + 4.302653 * np.sqrt(100 / 3 + 1), rel=1e-6)
+    with pytest.raises(ValueError, match="3 processes of a cannot be paired with 2 of b"):
+        stats.latency_difference(a, b)
+
+
+@given(
+    st.lists(st.floats(1e2, 1e9), min_size=1, max_size=8),
+    st.lists(st.floats(1e2, 1e9), min_size=1, max_size=8),
+)
+def test_a_comparison_of_sessions_turns_over(a: list[float], b: list[float]) -> None:
+    one, other = (
+        stats.latency_ratio([[x] for x in first], [[x] for x in second], paired=False)
+        for first, second in ((a, b), (b, a))
+    )
+    assert one.value * other.value == pytest.approx(1)
+    there, back = (
+        stats.latency_difference([[x] for x in first], [[x] for x in second], paired=False)
+        for first, second in ((a, b), (b, a))
+    )
+    assert there.value_ns == pytest.approx(-back.value_ns)
+    if min(len(a), len(b)) < 2:
+        assert (one.low, there.high_ns) == (None, None)
+        return
+    assert one.low is not None
+    assert other.high is not None
+    assert one.low * other.high == pytest.approx(1)
+    assert there.low_ns is not None
+    assert back.high_ns is not None
+    assert there.low_ns == pytest.approx(-back.high_ns)
+    assert there.low_ns <= there.value_ns
+
+
+@pytest.mark.parametrize("kind", ["normal", "t(3)", "exponential"])
+def test_the_interval_over_two_sessions_covers_the_truth_within_them(kind: str) -> None:
+    rng = np.random.default_rng(len(kind))
+    covered = covered_ns = 0
+    for _ in range(300):
+        a, b = (simulated(rng, 0.05 * EFFECTS[kind](rng, 5), 40) for _ in "ab")
+        ratio = stats.latency_ratio(a, b, paired=False)
+        difference = stats.latency_difference(a, b, paired=False)
+        assert ratio.low is not None
+        assert ratio.high is not None
+        assert difference.low_ns is not None
+        assert difference.high_ns is not None
+        covered += ratio.low <= 1 <= ratio.high
+        covered_ns += difference.low_ns <= 0 <= difference.high_ns
+    assert 0.925 <= covered / 300 <= 0.995
+    assert 0.925 <= covered_ns / 300 <= 0.995
+
+
+def test_the_step_of_a_clock_widens_a_difference() -> None:
+    fine = stats.latency_difference([[50.0]] * 3, [[40.0]] * 3)
+    coarse = stats.latency_difference([[50.0]] * 3, [[40.0]] * 3, step_ns=10)
+    assert (fine.low_ns, fine.high_ns) == (10, 10)
+    assert (coarse.low_ns, coarse.high_ns) == (-10, 30)
+
+
+ENDS = st.floats(-100, 100)
+
+
+@st.composite
+def intervals(draw: st.DrawFn) -> tuple[float, float, float]:
+    low, value, high = sorted(draw(st.tuples(ENDS, ENDS, ENDS)))
+    return low, value, high
+
+
+@given(intervals(), intervals(), st.floats(0.5, 100), st.floats(0, 50), st.data())
+def test_a_regression_must_exceed_both_bounds(
+    share: tuple[float, float, float],
+    time_ns: tuple[float, float, float],
+    max_ratio: float,
+    at_least_ns: float,
+    data: st.DataObject,
+) -> None:
+    ratio = stats.Ratio(share[1], share[0], share[2], 5)
+    difference = stats.TimeDifference(time_ns[1], time_ns[0], time_ns[2])
+    verdict = stats.regression_verdict(ratio, difference, max_ratio, at_least_ns)
+    # What the truth may be, wherever it lies in both intervals.
+    true_ratio, true_ns = (
+        data.draw(st.floats(share[0], share[2])),
+        data.draw(st.floats(time_ns[0], time_ns[2])),
+    )
+    regressed = true_ratio > max_ratio and true_ns > at_least_ns
+    assert verdict in (("FAIL", "INCONCLUSIVE") if regressed else ("PASS", "INCONCLUSIVE"))
+    # It is INCONCLUSIVE only where both answers are possible.
+    at_worst = share[2] > max_ratio and time_ns[2] > at_least_ns
+    at_best = share[0] > max_ratio and time_ns[0] > at_least_ns
+    assert verdict == ("FAIL" if at_best else "INCONCLUSIVE" if at_worst else "PASS")
+    # A looser bound is never failed where a tighter one is not.
+    order = ["PASS", "INCONCLUSIVE", "FAIL"]
+    looser = stats.regression_verdict(ratio, difference, max_ratio * 2, at_least_ns + 1)
+    assert order.index(looser) <= order.index(verdict)
+    assert stats.regression_verdict(ratio, difference, max_ratio) == stats.ratio_verdict(ratio, max_ratio)
+
+
+def test_one_process_tells_of_no_regression() -> None:
+    ratio, difference = stats.Ratio(3.0, None, None, 1), stats.TimeDifference(9.0, None, None)
+    assert stats.regression_verdict(ratio, difference, 1.05, 1.0) == "INCONCLUSIVE"
+
+
+@given(st.lists(st.sampled_from(["PASS", "FAIL", "INCONCLUSIVE"])))
+def test_the_worst_verdict_is_that_of_all(verdicts: list[stats.Verdict]) -> None:
+    assert stats.overall(verdicts) == (
+        "FAIL" if "FAIL" in verdicts else "PASS" if verdicts and set(verdicts) == {"PASS"} else "INCONCLUSIVE"
+    )
