@@ -94,7 +94,6 @@ def test_its_xnnpack_gives_the_answers_of_this_machines_xnnpack(name: str, board
     there = measured(emulated.device(boards(name)))
     here = measured(LocalDevice(name="local"))
     assert there.delegate == here.delegate
-    assert there.parity == here.parity
     assert there.parity is not None
     assert there.parity.holds
     assert there.predictions == here.predictions
