@@ -73,7 +73,7 @@ class Latency(Spec):
         return stats.latency_ratio(self.processes, other.processes, step_ns=step_ns, paired=paired)
 
     def longer_than(self, other: Latency, *, paired: bool = True) -> stats.TimeDifference:
-        """This p50 less the other's, as `ratio_to`."""
+        """What this p50 has more than the other's, as `ratio_to`."""
         step_ns = self._step_ns(other)
         return stats.latency_difference(self.processes, other.processes, step_ns=step_ns, paired=paired)
 

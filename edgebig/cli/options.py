@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from edgebig.errors import EXIT_OK, EXIT_SHORTFALL
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Set = Annotated[
     list[str] | None,
@@ -24,6 +26,10 @@ SkipBroken = Annotated[
     bool, typer.Option("--skip-broken", help="Leave out picture files that cannot be read, and list them.")
 ]
 
+Strict = Annotated[bool, typer.Option("--strict", help="INCONCLUSIVE is exit 3 too.")]
+JUnit = Annotated[
+    Path | None, typer.Option("--junit", metavar="FILE", help="Also write the verdicts there, as JUnit XML.")
+]
 
 _SECONDS_OF = {"": 1, "s": 1, "m": 60, "h": 3600}
 _LONGEST_S = 86_400.0
@@ -38,6 +44,40 @@ def duration(text: str) -> float:
     if seconds > _LONGEST_S:
         raise typer.BadParameter(f"{text} is longer than a day")
     return seconds
+
+
+_NS_OF = {"ns": 1.0, "us": 1e3, "µs": 1e3, "ms": 1e6, "s": 1e9}
+_BYTES_OF = {"": 1, "b": 1, "kb": 1000, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+_NUMBER = r"([0-9]{1,12}(?:\.[0-9]{1,9})?)"
+
+
+def time_ns(text: str) -> float:
+    """Nanoseconds of a text as 20us, 5ms, 1.5 s. Raises typer.BadParameter."""
+    match = re.fullmatch(rf"{_NUMBER} ?(ns|us|µs|ms|s)", text.strip())
+    if match is None:
+        raise typer.BadParameter(f"'{text}' is no time: use as in 20us, 5ms or 1s")
+    return float(match[1]) * _NS_OF[match[2]]
+
+
+def size_bytes(text: str) -> int:
+    """Bytes of a text as 64KiB, 20kB or 20480. Raises typer.BadParameter."""
+    match = re.fullmatch(rf"{_NUMBER} ?([kmg]i?b|b|)", text.strip().lower())
+    if match is None:
+        raise typer.BadParameter(f"'{text}' is no size: use as in 64KiB, 20kB or 20480")
+    return int(float(match[1]) * _BYTES_OF[match[2]])
+
+
+def share(text: str) -> float:
+    """A text as 5% or 0.05, as a number; a bare number above 1 could be meant either way. Raises typer.BadParameter."""
+    match = re.fullmatch(rf"{_NUMBER} ?(%?)", text.strip())
+    if match is None or (not match[2] and float(match[1]) > 1):
+        raise typer.BadParameter(f"'{text}' is no share: use as in 5% or 0.05")
+    return float(match[1]) / (100 if match[2] else 1)
+
+
+def exit_code(verdict: str, strict: bool) -> int:
+    """FAIL is 3, and INCONCLUSIVE too where it is `strict`."""
+    return EXIT_SHORTFALL if verdict == "FAIL" or (strict and verdict != "PASS") else EXIT_OK
 
 
 def settings(assignments: list[str] | None, seed: int | None, skip_broken: bool = False) -> list[str]:

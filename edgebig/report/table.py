@@ -207,11 +207,11 @@ def _start(model: ModelResult) -> str:
     """What the table has no room for: how it starts, and how the times of single inferences end."""
     latency = model.latency
     init, first = (statistics.median(times_ns) for times_ns in (latency.init, latency.first))
-    parts = [f"init {_time(init)}, first invoke {_time(first)}"]
+    parts = [f"init {duration(init)}, first invoke {duration(first)}"]
     # Samples of `invoke` are means over a batch, which hide the slow ones.
     if (single := latency.summary.get("inference")) and single.p90_ns:
-        tail = f", p99 {_time(single.p99_ns)}" if single.p99_ns else ""
-        parts.append(f"single inferences p90 {_time(single.p90_ns)}{tail}")
+        tail = f", p99 {duration(single.p99_ns)}" if single.p99_ns else ""
+        parts.append(f"single inferences p90 {duration(single.p90_ns)}{tail}")
     if took := circumstances.memory(model):
         parts.append(took)
     return "; ".join(parts)
@@ -229,7 +229,9 @@ def _disturbed(model: ModelResult) -> str:
     )
 
 
-def _time(time_ns: float) -> str:
+def duration(time_ns: float) -> str:
+    if time_ns < 100:
+        return f"{time_ns:.0f} ns"
     unit, unit_ns = _unit(time_ns)
     return f"{_figure(time_ns / unit_ns)} {unit}"
 

@@ -1,0 +1,56 @@
+"""Verdicts as JUnit XML, as GitLab, GitHub's actions and Jenkins read it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from xml.etree import ElementTree as ET
+
+from edgebig.stats import Verdict
+
+# All that XML 1.0 can hold; the rest is written as Python would.
+_NO_CHARACTER = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@dataclass(frozen=True)
+class Case:
+    """What was asked of a `subject` (a model), and the answer. verdict None: it could not be asked."""
+
+    subject: str
+    name: str
+    verdict: Verdict | None
+    text: str
+
+
+def document(
+    suite: str, cases: Sequence[Case], properties: Mapping[str, str], *, strict: bool = False
+) -> str:
+    """A <testsuites> of one suite. FAIL is a failure; what is not told is skipped, and where `strict` INCONCLUSIVE
+    is a failure too.
+    """
+    failed = {"FAIL", "INCONCLUSIVE"} if strict else {"FAIL"}
+    failures = sum(case.verdict in failed for case in cases)
+    skipped = sum(case.verdict not in {*failed, "PASS"} for case in cases)
+    counts = {"tests": str(len(cases)), "failures": str(failures), "errors": "0"}
+    root = ET.Element("testsuites", {"name": "edgebig", **counts})
+    group = ET.SubElement(root, "testsuite", {"name": _clean(suite), **counts, "skipped": str(skipped)})
+    listed = ET.SubElement(group, "properties")
+    for name, value in properties.items():
+        ET.SubElement(listed, "property", {"name": _clean(name), "value": _clean(value)})
+    for case in cases:
+        named = {"name": _clean(case.name), "classname": _clean(case.subject)}
+        element = ET.SubElement(group, "testcase", named)
+        text = f"{case.verdict or 'not compared'}: {case.text}"
+        if case.verdict == "PASS":
+            ET.SubElement(element, "system-out").text = _clean(text)
+        else:
+            kind = "failure" if case.verdict in failed else "skipped"
+            told = {"type": case.verdict or "NOT COMPARED", "message": _clean(text)}
+            ET.SubElement(element, kind, told)
+    ET.indent(root)
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, "unicode")}\n'
+
+
+def _clean(text: str) -> str:
+    return _NO_CHARACTER.sub(lambda found: ascii(found[0])[1:-1], text)
