@@ -34,9 +34,6 @@ class _Event(ctypes.Structure):
     ]  # fmt: skip
 
 
-assert ctypes.sizeof(_Event) == _EVENT_BYTES
-
-
 class Profiler:
     """A .tflite compiled for the CPU by LiteRT, with its profiler on; its input is what noise gives.
 
@@ -45,6 +42,8 @@ class Profiler:
 
     def __init__(self, path: str, runtime: str, delegate: str, threads: int) -> None:
         _check(runtime, delegate)
+        # Not as this is loaded: on 32 bits, where there is no ai-edge-litert, it is smaller.
+        assert ctypes.sizeof(_Event) == _EVENT_BYTES
         import ai_edge_litert
 
         folder = os.path.dirname(os.path.abspath(ai_edge_litert.__file__))
