@@ -291,5 +291,24 @@ def leak_check(item: Artifact, hashes: npt.NDArray[np.uint64], split: str) -> st
     return f"no {kind} was in a training set"
 
 
+def keras_model_of(item: Artifact) -> Path:
+    """The Keras model that `item` was converted from, which TensorFlow as a runtime runs in its place.
+
+    Raises EdgebigError where it is not a run's float32.tflite, or the Keras model is not beside it.
+    """
+    path = item.path.with_name("model.keras")
+    if item.card is None or item.card.variant != "float32":
+        raise EdgebigError(
+            f"{item.path}: TensorFlow runs the Keras model of a run, and only float32.tflite is that model unchanged",
+            "give the float32.tflite of a run",
+        )
+    if not path.is_file():
+        raise EdgebigError(
+            f"{item.path}: no model.keras beside it, which TensorFlow would run",
+            "give it in its run's folder",
+        )
+    return path
+
+
 def hashes_path(folder: Path, sha256: str) -> Path:
     return folder / f"examples-{sha256[:12]}.u64"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,26 +15,21 @@ from edgebig import (
     artifact,
     delegation,
     drivers,
-    energy,
     files,
     lookup,
     partial,
-    profile,
-    soak,
-    stats,
-    throttling,
+    results,
 )
 from edgebig.artifact import Artifact
-from edgebig.check import tflite
+from edgebig.collecting import Collected, collect, steps
 from edgebig.data import source as sources
 from edgebig.data.examples import Examples, per_class
 from edgebig.device import Device, LocalDevice
 from edgebig.drivers.protocol import Event, Job, JobModel, Session, Wanted
 from edgebig.errors import DeviceError, EdgebigError
-from edgebig.measurement import Comparison, Latency, Measurement, ModelResult, Open, Told, Truth, Verdict
-from edgebig.micro.fit import Fit
+from edgebig.measurement import Measurement, Open, Truth
 from edgebig.ondevice.cooling import BUDGET_S
-from edgebig.progress import Advance, track
+from edgebig.progress import track
 from edgebig.recipe import Data
 
 # Outputs are held against the reference kernels on so many examples; more would take longer than the bench itself.
@@ -214,86 +207,6 @@ def test_examples(
     return examples, {**data, "leak_check": "; ".join(dict.fromkeys(checked))}
 
 
-@dataclass
-class Collected:
-    """The events of one job or of several, sorted by model."""
-
-    conditions: list[Event] = field(default_factory=list)
-    loaded: dict[str, Event] = field(default_factory=dict)
-    labels: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
-    raw: dict[str, list[npt.NDArray[Any]]] = field(default_factory=lambda: defaultdict(list))
-    memory: dict[str, Event] = field(default_factory=dict)
-    warmups: dict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
-    samples: dict[str, dict[int, list[Event]]] = field(
-        default_factory=lambda: defaultdict(lambda: defaultdict(list))
-    )
-    summaries: dict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
-    fits: dict[str, Fit] = field(default_factory=dict)
-    profiles: dict[str, Event] = field(default_factory=dict)
-    energy_source: Event | None = None
-    energy: dict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
-    soak: dict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
-
-    def add(self, event: Event) -> None:
-        match event["event"]:
-            case "condition":
-                self.conditions.append({name: value for name, value in event.items() if name != "event"})
-            case "loaded":
-                self.loaded[event["model"]] = event
-            case "outputs":
-                self.labels[event["model"]] += event["labels"]
-                if "raw" in event:
-                    values = np.frombuffer(base64.b64decode(event["raw"]), event["dtype"])
-                    self.raw[event["model"]].append(values.reshape(len(event["labels"]), -1))
-            case "memory":
-                self.memory[event["model"]] = event
-            case "warmup":
-                self.warmups[event["model"]].append(event)
-            case "sample":
-                self.samples[event["model"]][event["process"]].append(event)
-            case "summary":
-                self.summaries[event["model"]].append(event)
-            case "energy_source":
-                self.energy_source = event
-            case "energy":
-                self.energy[event["model"]].append(event)
-            case "soak":
-                self.soak[event["model"]].append(event)
-            case "profile":
-                self.profiles[event["model"]] = event
-            case "fit":
-                self.fits[event["model"]] = Fit.model_validate(event["fit"])
-
-    def outputs(self, sha256: str) -> npt.NDArray[Any] | None:
-        return np.concatenate(self.raw[sha256]) if self.raw[sha256] else None
-
-
-def steps(job: Job) -> int:
-    """How far `collect` will advance over the job."""
-    pictures = job.examples * sum(model.preprocessing is not None for model in job.models)
-    turns = ((job.processes - job.resume_from) * job.rounds + int(job.soak_s)) * len(job.models)
-    return pictures * ("predictions" in job.want) + turns * ("latency" in job.want)
-
-
-def collect(events: Iterator[Event], job: Job, collected: Collected, advance: Advance) -> None:
-    """Adds the events of the job. Raises DeviceError where they end before its result, and what they raise."""
-    finished = False
-    for event in events:
-        collected.add(event)
-        if event["event"] == "outputs":
-            advance(len(event["labels"]), "accuracy")
-        elif event["event"] in ("sample", "summary"):
-            turn = job.rounds if event["event"] == "summary" else 1
-            advance(turn, f"process {event['process'] + 1} of {job.processes}")
-        elif event["event"] == "soak":
-            advance(1, f"soak, {event['at_s']:.0f} of {job.soak_s:.0f} s")
-        elif event["event"] == "cooling":
-            advance(0, f"cools: {event['zone']} {event['hottest_c']:.1f} C, {event['wanted_c']:g} wanted")
-        finished = finished or event["event"] == "result"
-    if not finished:
-        raise DeviceError("the runner ended before its result", "run it again")
-
-
 def send(session: Session, subject: Subject, target: Device, settings: Settings) -> Job:
     """Puts models and pictures there; gives the job that measures them by the target's runtime and delegate.
 
@@ -307,7 +220,7 @@ def send(session: Session, subject: Subject, target: Device, settings: Settings)
         models=tuple(
             JobModel(
                 sha256=sha256,
-                keras=session.put(keras_model_of(item)) if target.runtime == "tensorflow" else None,
+                keras=session.put(artifact.keras_model_of(item)) if target.runtime == "tensorflow" else None,
                 name=str(item.path),
                 preprocessing=item.card.preprocessing.model_dump() if item.card else None,
             )
@@ -330,25 +243,6 @@ def send(session: Session, subject: Subject, target: Device, settings: Settings)
         soak_s=settings.soak_s,
         want=_wanted(settings),
     )
-
-
-def keras_model_of(item: Artifact) -> Path:
-    """The Keras model that `item` was converted from, which TensorFlow as a runtime runs in its place.
-
-    Raises EdgebigError where it is not a run's float32.tflite, or the Keras model is not beside it.
-    """
-    path = item.path.with_name("model.keras")
-    if item.card is None or item.card.variant != "float32":
-        raise EdgebigError(
-            f"{item.path}: TensorFlow runs the Keras model of a run, and only float32.tflite is that model unchanged",
-            "give the float32.tflite of a run",
-        )
-    if not path.is_file():
-        raise EdgebigError(
-            f"{item.path}: no model.keras beside it, which TensorFlow would run",
-            "give it in its run's folder",
-        )
-    return path
 
 
 def _wanted(settings: Settings) -> tuple[Wanted, ...]:
@@ -382,8 +276,8 @@ def measurement(
 ) -> Measurement:
     """What was collected, as a record."""
     labels = subject.labels if subject.inputs is not None else None
-    results = tuple(
-        _result(item, collected, labels, subject.reference.get(item.sha256), target)
+    models = tuple(
+        results.of_model(item, collected, labels, subject.reference.get(item.sha256), target)
         for item in subject.artifacts
     )
     return Measurement(
@@ -393,8 +287,8 @@ def measurement(
         conditions=tuple(Open.model_validate(reading) for reading in collected.conditions),
         settings=Open.model_validate(vars(settings)),
         data=Open.model_validate(subject.data),
-        models=results,
-        comparisons=tuple(_compare(result, results[0], labels) for result in results[1:]),
+        models=models,
+        comparisons=tuple(results.compared(model, models[0], labels) for model in models[1:]),
         truth=_truth(subject),
     )
 
@@ -403,131 +297,3 @@ def _truth(subject: Subject) -> Truth | None:
     if subject.inputs is None:
         return None
     return Truth(inputs_sha256=files.sha256_file(subject.inputs), labels=tuple(subject.labels.tolist()))
-
-
-def _result(
-    item: Artifact,
-    collected: Collected,
-    truth: npt.NDArray[np.int64] | None,
-    reference: npt.NDArray[Any] | None,
-    target: Device,
-) -> ModelResult:
-    labels = collected.labels.get(item.sha256)
-    outputs = collected.outputs(item.sha256)
-    step = item.card.output_step if item.card else None
-    loaded, memory = collected.loaded[item.sha256], collected.memory.get(item.sha256, {})
-    parity = None
-    if outputs is not None and reference is not None:
-        allowed = loaded.get("largest_allowed")
-        parity = tflite.parity(outputs, reference, step, allowed, delegation.tolerances(target))
-    delegate = delegation.record(loaded, target)
-    verdict, cause = delegation.verdict(parity, delegate)
-    verdict, cause = _slowed(verdict, cause, collected.conditions)
-    fit = collected.fits.get(item.sha256)
-    if fit and verdict != "WRONG" and (shortage := fit.shortage()):
-        verdict, cause = "TOO BIG", shortage
-    return ModelResult(
-        name=str(item.path),
-        sha256=item.sha256,
-        keras_sha256=files.sha256_file(keras_model_of(item)) if target.runtime == "tensorflow" else None,
-        size_bytes=item.path.stat().st_size,
-        deflated_bytes=item.card.deflated_bytes if item.card else None,
-        io=item.card.input.dtype if item.card else None,
-        latency=_latency(collected, item.sha256),
-        peak_memory_kb=memory.get("peak_kb"),
-        memory_baseline_kb=memory.get("baseline_kb"),
-        model_mapped=memory.get("mapped"),
-        energy=energy.measured(collected.energy_source, collected.energy[item.sha256]),
-        profile=profile.measured(collected.profiles.get(item.sha256)),
-        soak=soak.measured(collected.soak[item.sha256], throttling.moments(collected.conditions)),
-        delegate=delegate,
-        predictions=tuple(labels) if labels else None,
-        accuracy=_accuracy(labels, truth) if labels and truth is not None else None,
-        parity=parity,
-        fit=fit,
-        verdict=verdict,
-        cause=cause,
-    )
-
-
-def _latency(collected: Collected, sha256: str) -> Latency:
-    if summaries := collected.summaries[sha256]:
-        return _told(sorted(summaries, key=lambda event: int(event["process"])))
-    warmups = sorted(collected.warmups[sha256], key=lambda event: int(event["process"]))
-    processes = [collected.samples[sha256][index] for index in sorted(collected.samples[sha256])]
-    if not processes:
-        return _estimated(collected.fits.get(sha256))
-    frames = tuple(
-        tuple(tuple(frame) for event in events for frame in event["frame_ns"]) for events in processes
-    )
-    return Latency(
-        kind="raw",
-        batch=tuple(event["batch"] for event in warmups),
-        settled=tuple(event["settled"] for event in warmups),
-        init=tuple(event["init_ns"] for event in warmups),
-        first=tuple(event["first_ns"] for event in warmups),
-        processes=tuple(
-            tuple(time_ns for event in events for time_ns in event["ns"]) for events in processes
-        ),
-        frames=frames if all(frames) else (),
-    )
-
-
-def _estimated(fit: Fit | None) -> Latency:
-    time_ns = fit.npu.time_ns if fit and fit.npu else None
-    if time_ns is None:
-        return Latency(kind="none")
-    summary = stats.LatencySummary(0, 0, time_ns, time_ns, None, None, None, None)
-    return Latency(kind="estimate", summary={"invoke": summary})
-
-
-def _told(summaries: Sequence[Event]) -> Latency:
-    """The median of each process, or its mean where the tool told no median of one of them."""
-    told = tuple(Told(**event["told"]) for event in summaries)
-    medians = [process.p50_ns for process in told if process.p50_ns is not None]
-    figures_ns = medians if len(medians) == len(told) else [process.mean_ns for process in told]
-    return Latency(
-        kind="summary",
-        init=tuple(event["init_ns"] for event in summaries),
-        first=tuple(event["first_ns"] for event in summaries),
-        processes=tuple((round(figure_ns),) for figure_ns in figures_ns),
-        told=told,
-        statistic="median" if figures_ns is medians else "mean",
-    )
-
-
-def _accuracy(labels: Sequence[int], truth: npt.NDArray[np.int64]) -> stats.Accuracy:
-    if len(labels) != len(truth):
-        raise DeviceError(f"{len(labels)} predictions came back for {len(truth)} pictures", "run it again")
-    return stats.accuracy_interval(int(np.sum(np.array(labels) == truth)), len(truth))
-
-
-def _slowed(verdict: Verdict, cause: str, conditions: Sequence[Event]) -> tuple[Verdict, str]:
-    """Of a device that was slowed down no time can be believed, however right the answers are."""
-    why = throttling.cause(conditions)
-    if not why or verdict == "WRONG":
-        return verdict, cause
-    return "THROTTLED", "; ".join(part for part in (why, cause) if part)
-
-
-def _compare(a: ModelResult, b: ModelResult, truth: npt.NDArray[np.int64] | None) -> Comparison:
-    # The time of wrong answers is compared with nothing.
-    timed = all(model.latency.processes and model.verdict != "WRONG" for model in (a, b))
-    ratio = a.latency.ratio_to(b.latency) if timed else None
-    paired = None
-    if truth is not None and a.predictions and b.predictions:
-        a_right, b_right = (np.array(model.predictions) == truth for model in (a, b))
-        paired = stats.mcnemar(b_right, a_right)
-    points = stats.accuracy_difference(paired) if paired else None
-    return Comparison(
-        a=a.name,
-        b=b.name,
-        ratio=ratio.value if ratio else None,
-        low=ratio.low if ratio else None,
-        high=ratio.high if ratio else None,
-        verdict=stats.speed_verdict(ratio) if ratio else None,
-        accuracy_points=points.points if points else None,
-        accuracy_low=points.low if points else None,
-        accuracy_high=points.high if points else None,
-        mcnemar_p=paired.p_value if paired else None,
-    )

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Literal
 
-from edgebig import artifact, bench, drivers, group, runs
-from edgebig.bench import Collected, Settings, Subject
+from edgebig import artifact, bench, collecting, drivers, group, runs
+from edgebig.bench import Settings, Subject
+from edgebig.collecting import Collected
 from edgebig.device import NAMED_DELEGATES, AdbDevice, Device, FakeDevice, LocalDevice, McuDevice, SshDevice
 from edgebig.drivers.protocol import Job, Session
 from edgebig.drivers.shell import LinkFault
@@ -133,7 +134,7 @@ def _try(session: Session, subject: Subject, target: Device, job: Job, runtime: 
     collected = Collected()
     wanted = job.model_copy(update={"runtime": runtime, "delegate": delegate})
     try:
-        bench.collect(session.run(wanted, _DEADLINE_S), wanted, collected, lambda steps=1, note="": None)
+        collecting.collect(session.run(wanted, _DEADLINE_S), wanted, collected, lambda steps=1, note="": None)
         variant = target.model_copy(update={"runtime": runtime, "delegate": delegate})
         result = bench.measurement(session, collected, subject, variant, _SETTINGS).models[0]
     except LinkFault:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from edgebig import bench, drivers, stats
-from edgebig.bench import Collected, Settings, Subject
+from edgebig import bench, collecting, drivers, stats
+from edgebig.bench import Settings, Subject
+from edgebig.collecting import Collected
 from edgebig.device import Device
 from edgebig.drivers.protocol import Event, Job, Session
 from edgebig.drivers.shell import LinkFault
@@ -117,7 +118,7 @@ class _Turns:
 
 
 def _take_turns(session: Session, turns: Sequence[_Turns], settings: Settings) -> None:
-    total = sum(bench.steps(one.of(turn)) for one in turns for turn in range(settings.processes))
+    total = sum(collecting.steps(one.of(turn)) for one in turns for turn in range(settings.processes))
     with track(f"sweep over {len(turns)} settings", total) as advance:
         for turn in range(settings.processes):
             for one in turns[:: 1 if turn % 2 == 0 else -1]:
@@ -126,7 +127,7 @@ def _take_turns(session: Session, turns: Sequence[_Turns], settings: Settings) -
                 job, where = one.of(turn), f"{one.label}: turn {turn + 1} of {settings.processes}"
                 events = _of_turn(session.run(job, settings.whole_deadline_s), turn)
                 try:
-                    bench.collect(
+                    collecting.collect(
                         events,
                         job,
                         one.collected,
@@ -163,10 +164,7 @@ def _best(number: int, swept: Sequence[Swept]) -> Best | None:
         return None
     order = sorted(timed, key=lambda label: timed[label].latency.summary["invoke"].p50_ns)
     first = timed[order[0]]
-    ratios = {
-        label: first.latency.ratio_to(timed[label].latency)
-        for label in order[1:]
-    }
+    ratios = {label: first.latency.ratio_to(timed[label].latency) for label in order[1:]}
     rivals = tuple(Rival(label, ratio.value, ratio.low, ratio.high) for label, ratio in ratios.items())
     faster = all(stats.speed_verdict(ratio) == "FASTER" for ratio in ratios.values())
     return Best(first.name, order[0], rivals, "FASTER" if faster and rivals else "INCONCLUSIVE")

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgebig import artifact, bench, cli, device, drivers, measurement, stats
+from edgebig import artifact, bench, cli, device, drivers, measurement, results, stats
 from edgebig.artifact import Artifact
 from edgebig.bench import Settings
 from edgebig.data import source
@@ -111,7 +111,9 @@ def test_what_a_record_says_of_the_session(measured: Measurement) -> None:
     assert measured.machine.model_dump()["runtimes"]["ai-edge-litert"]
     before, *between, after = (reading.model_dump() for reading in measured.conditions)
     assert (before["when"], after["when"]) == ("before", "after")
-    assert [(reading["when"], reading["process"]) for reading in between] == [("process", k) for k in range(3)]
+    assert [(reading["when"], reading["process"]) for reading in between] == [
+        ("process", k) for k in range(3)
+    ]
     assert before["unix_s"] < after["unix_s"]
     assert measured.settings.model_dump()["rounds"] == 4
     assert measured.data.model_dump() == {
@@ -295,7 +297,7 @@ def test_a_fast_wrong_answer_is_a_failure(
 def test_the_time_of_wrong_answers_is_compared_with_nothing(measured: Measurement) -> None:
     good, slow, _ = measured.models
     wrong = slow.model_copy(update={"verdict": "WRONG"})
-    comparison = bench._compare(wrong, good, None)
+    comparison = results.compared(wrong, good, None)
     assert (comparison.ratio, comparison.verdict) == (None, None)
 
 

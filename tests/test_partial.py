@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgebig import artifact, bench, device, drivers, measurement, partial
-from edgebig.bench import Collected
+from edgebig.collecting import Collected
 from edgebig.drivers.protocol import Event, Job, JobModel
 from edgebig.errors import DeviceError, EdgebigError
 from edgebig.measurement import Measurement

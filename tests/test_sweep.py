@@ -20,6 +20,7 @@ from edgebig.drivers.fake import FakeSession
 from edgebig.drivers.protocol import Event, Job
 from edgebig.drivers.shell import LinkFault
 from edgebig.errors import DeviceError, EdgebigError
+from edgebig.measurement import Latency
 from edgebig.sweep import Best, Swept
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
@@ -159,7 +160,7 @@ def one(label: str, factor: float, verdict: str = "OK", jitter: float = 0.01) ->
         tuple(int(100_000 * factor * level) for _ in range(10)) for level in draw.normal(1, jitter, 5)
     )
     result = FAKE.models[0].model_copy(
-        update={"latency": bench.Latency(kind="raw", processes=processes), "verdict": verdict}
+        update={"latency": Latency(kind="raw", processes=processes), "verdict": verdict}
     )
     return Swept(FakeDevice(name="fake"), label, FAKE.model_copy(update={"models": (result,)}), None)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgebig import bench, throttling
+from edgebig import results, throttling
 
 CALM = {"throttled": {"now": [], "since_boot": []}}
 
@@ -52,13 +52,13 @@ COURSES: dict[str, tuple[list[dict[str, Any]], str]] = {
 def test_what_slowed_it_down(conditions: list[dict[str, Any]], cause: str) -> None:
     assert throttling.cause(conditions) == cause
     wanted = ("THROTTLED", cause) if cause else ("OK", "")
-    assert bench._slowed("OK", "", conditions) == wanted
+    assert results.slowed("OK", "", conditions) == wanted
 
 
 def test_other_causes_stay_beside_it_and_wrong_stays_wrong() -> None:
     conditions = [CALM, pi("throttled", "throttled")]
-    assert bench._slowed("PARTIAL", "3 of 4", conditions) == ("THROTTLED", "throttled; 3 of 4")
-    assert bench._slowed("WRONG", "outputs differ", conditions) == ("WRONG", "outputs differ")
+    assert results.slowed("PARTIAL", "3 of 4", conditions) == ("THROTTLED", "throttled; 3 of 4")
+    assert results.slowed("WRONG", "outputs differ", conditions) == ("WRONG", "outputs differ")
 
 
 def test_the_moments_of_a_soak() -> None:
