@@ -125,7 +125,7 @@ def test_bench_by_name_stamps_what_it_prints_and_what_it_writes(
     home.symlink_to(boards(name).parent)
     command = [
         sys.executable, "-m", "edgebig", "bench", NANO, "--device", name, "--data", shared / "data" / "mnist",
-        "--processes", "2", "--rounds", "2", "--samples", "2", "--examples", "20", "--out", record,
+        "--processes", "2", "--rounds", "2", "--samples", "2", "--examples", "20", "--no-energy", "--out", record,
     ]  # fmt: skip
     done = subprocess.run(
         command, capture_output=True, text=True, cwd=tmp_path, timeout=600, check=False,

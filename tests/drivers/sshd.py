@@ -75,7 +75,7 @@ class Board:
 
     def start(self) -> None:
         command = [*self.inside, SSHD, "-D", "-e", "-f", str(self.folder / "sshd_config")]
-        with (self.folder / "sshd.log").open("ab") as log:
+        with (self.folder / "sshd.log").open("wb") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         end_s = time.monotonic() + 20
         while "Server listening" not in (self.folder / "sshd.log").read_text():
