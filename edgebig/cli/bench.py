@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -12,7 +13,8 @@ from edgebig.cli import options
 from edgebig.errors import EXIT_INTERRUPTED, EXIT_SHORTFALL, EdgebigError
 
 if TYPE_CHECKING:
-    from edgebig.campaign import Found
+    from edgebig.bounds import Bounds, Outcome
+    from edgebig.campaign import Found, Row
     from edgebig.device import Device
 
 T = TypeVar("T")
@@ -87,16 +89,46 @@ def bench(
     require_delegate: Annotated[
         bool, typer.Option("--require-delegate", help="Exit 3 unless the delegate took every operator.")
     ] = False,
+    min_accuracy: Annotated[
+        float | None,
+        typer.Option(parser=options.share, metavar="SHARE", help="A bound, as in 0.99 or 99%."),
+    ] = None,
+    max_p50: Annotated[
+        float | None,
+        typer.Option(
+            parser=options.time_ns, metavar="TIME", help="A bound of the whole frame, as in 5ms or 800us."
+        ),
+    ] = None,
+    max_p90: Annotated[
+        float | None,
+        typer.Option(parser=options.time_ns, metavar="TIME", help="A bound of the whole frame."),
+    ] = None,
+    max_size: Annotated[
+        int | None,
+        typer.Option(parser=options.size_bytes, metavar="SIZE", help="A bound of the file, as in 64KiB."),
+    ] = None,
+    strict: options.Strict = False,
+    junit: options.JUnit = None,
     json: options.Json = False,
 ) -> None:
-    """Measure accuracy and latency of .tflite files on a device, in turns."""
-    from edgebig import campaign
-    from edgebig.bench import Settings
+    """Measure accuracy and latency of .tflite files on a device, in turns.
 
+    A bound is PASS where the whole 95 % interval keeps it, FAIL where none of it does (exit 3), else INCONCLUSIVE
+    (exit 0, with --strict 3).
+    """
+    from edgebig import campaign, files
+    from edgebig.bench import Settings
+    from edgebig.bounds import Bounds
+
+    wanted = Wanted(
+        require_delegate, Bounds(min_accuracy, max_p50, max_p90, max_size), strict=strict, junit=junit
+    )
+    if junit is not None:
+        files.check_writable(junit)
     if resume is not None:
         if models:
             raise EdgebigError("--resume goes with no models: the record names them", "leave them out")
-        _show(campaign.Found([_measured(lambda: campaign.resume(resume, data))]), json, require_delegate)
+        _show(campaign.Found([_measured(lambda: campaign.resume(resume, data))]), json, wanted)
         return
     settings = Settings(
         examples, processes, rounds, samples, deadline_s=deadline,
@@ -112,7 +144,9 @@ def bench(
         data,
         out,
     )
-    _show(_measured(lambda: campaign.run(asked)), json, require_delegate)
+    if asked.is_sweep and wanted.bounds != Bounds():
+        raise EdgebigError("bounds go with one setting, not with a sweep", "bound the best one")
+    _show(_measured(lambda: campaign.run(asked)), json, wanted)
 
 
 def measure(models: list[str], json: bool) -> None:
@@ -150,13 +184,18 @@ def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
-def _show(found: Found, json: bool, require_delegate: bool = False) -> None:
-    from edgebig import artifact, campaign, delegation
+def _show(found: Found, json: bool, wanted: Wanted | None = None) -> None:
+    from edgebig import artifact, campaign
     from edgebig.progress import say
 
     alone = found.rows[0].measurement if len(found.rows) == 1 and not found.best else None
+    outcomes = wanted.outcomes(found) if wanted else []
     if json:
-        options.print_json(artifact.dump_record(alone) if alone else campaign.record(found))
+        record = artifact.dump_record(alone) if alone else campaign.record(found)
+        told = (
+            {"bounds": [{"row": row.name, **vars(outcome)} for row, outcome in outcomes]} if outcomes else {}
+        )
+        options.print_json({**record, **told})
     else:
         from rich.console import Console
 
@@ -167,12 +206,48 @@ def _show(found: Found, json: bool, require_delegate: bool = False) -> None:
         say(f"record: {row.path}" if row.path else f"no record: {row.name}")
     measured = [row.measurement for row in found.rows if row.measurement is not None]
     short = any(model.verdict in ("WRONG", "TOO BIG") for record in measured for model in record.models)
-    if require_delegate:
+    short = (wanted is not None and wanted.is_short(found, outcomes)) or short
+    raise typer.Exit(found.exit_code or (EXIT_SHORTFALL if short else 0))
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What has to hold of what is measured."""
+
+    require_delegate: bool
+    bounds: Bounds
+    strict: bool
+    junit: Path | None
+
+    def outcomes(self, found: Found) -> list[tuple[Row, Outcome]]:
+        from edgebig import bounds
+
+        return [
+            (row, outcome)
+            for row in found.rows
+            if row.measurement is not None
+            for outcome in bounds.check(row.measurement, self.bounds)
+        ]
+
+    def is_short(self, found: Found, outcomes: list[tuple[Row, Outcome]]) -> bool:
+        """Tells what does not hold, and writes the XML. Is it exit 3?"""
+        from edgebig import delegation, files
+        from edgebig.progress import say
+        from edgebig.report import bounds as report
+        from edgebig.report import junit
+
+        measured = [row.measurement for row in found.rows if row.measurement is not None]
         lacking = [text for record in measured for text in delegation.shortfalls(record)]
+        lacking = lacking if self.require_delegate else []
         for text in lacking:
             say(f"--require-delegate: {text}")
-        short = short or bool(lacking)
-    raise typer.Exit(found.exit_code or (EXIT_SHORTFALL if short else 0))
+        for row, outcome in outcomes:
+            say(f"{row.name}: {report.line(outcome)}" if len(found.rows) > 1 else report.line(outcome))
+        if self.junit is not None:
+            told = report.cases(found, outcomes, lacking)
+            files.write_text(self.junit, junit.document("edgebig bench", told, {}, strict=self.strict))
+        codes = [options.exit_code(outcome.verdict, self.strict) for _, outcome in outcomes]
+        return bool(lacking) or any(codes)
 
 
 def _measured(measure: Callable[[], T]) -> T:
