@@ -261,7 +261,8 @@ def _welch(
     squares = sum(
         (share / largest) ** 2 / (values.size - 1) for share, values in zip(shares, (a, b), strict=True)
     )
-    degrees = int((sum(shares) / largest) ** 2 / squares)
+    # What is whole but for rounding is whole: a against b has the degrees of b against a.
+    degrees = int((sum(shares) / largest) ** 2 / squares + 1e-6)
     return difference, t_quantile(level, max(1, degrees)) * math.sqrt(sum(shares))
 
 

@@ -26,7 +26,8 @@ from edgebig.tflitegraph import Graph, read_graphs
 GOLDEN = Path(__file__).parent / "golden"
 FILES = sorted(GOLDEN.glob("*.tflite"))
 # The kernel of MEAN has numbers of its own in both arenas.
-PLANNED = [path for path in FILES if "pixels" not in path.stem]
+# A shape that is computed while the model runs gets its memory only then.
+PLANNED = [path for path in FILES if "pixels" not in path.stem and "any-batch" not in path.stem]
 
 
 def golden(name: str) -> bytes:

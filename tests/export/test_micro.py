@@ -120,7 +120,9 @@ def test_what_it_refuses_to_load_is_told(real: Path, many_digits: Examples) -> N
     expected = micro.reference(data, np.asarray(many_digits.images[:2]), GREY)
     other = (GOLDEN / "digits-float32.tflite").read_bytes()
     # Its input is of another type than the inputs that it is given.
-    with pytest.raises(EdgebigError, match=r"^x: TFLite Micro refuses it: Cannot set tensor: Got value of type INT8"):
+    with pytest.raises(
+        EdgebigError, match=r"^x: TFLite Micro refuses it: Cannot set tensor: Got value of type INT8"
+    ):
         micro.check(other, expected, "x", 2)
 
 
