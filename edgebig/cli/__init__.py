@@ -15,6 +15,7 @@ import edgebig
 from edgebig.cli import (
     adopt,
     bench,
+    blame,
     check,
     compare,
     compress,
@@ -54,6 +55,7 @@ for module in (
     inspect,
     bench,
     compare,
+    blame,
     predict,
     inventory,
     devices,

@@ -20,7 +20,7 @@ from edgebig.recipe import Spec
 
 PROTOCOL = 1
 Provenance = Literal["real", "emulated", "software", "simulated", "fake", "stand-in"]
-Wanted = Literal["latency", "predictions", "outputs", "profile", "energy", "probe"]
+Wanted = Literal["latency", "predictions", "outputs", "inputs", "profile", "energy", "probe"]
 Event = dict[str, Any]
 
 

@@ -128,7 +128,8 @@ def _predict(
     task: dict[str, Any], model: dict[str, Any], loaded: Any, images_u8: Any
 ) -> Iterator[dict[str, Any]]:
     for start in range(0, len(images_u8), _CHUNK):
-        raw = infer.classify(loaded, images_u8[start : start + _CHUNK], model["preprocessing"])
+        part = images_u8[start : start + _CHUNK]
+        raw = infer.classify(loaded, part, model["preprocessing"])
         event = {
             "event": "outputs",
             "model": model["sha256"],
@@ -139,4 +140,6 @@ def _predict(
         if "outputs" in task["want"]:
             event["raw"] = base64.b64encode(np.ascontiguousarray(raw).tobytes()).decode()
             event["dtype"] = str(raw.dtype)
+        if "inputs" in task["want"]:
+            event["inputs"] = infer.input_hashes(loaded.input, part, model["preprocessing"])
         yield event
