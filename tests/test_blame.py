@@ -152,6 +152,25 @@ def test_another_runtime_is_a_step_of_its_own(tmp_path: Path, environments: Call
     assert all(one.what == "kernels" for one in found.blamed)
 
 
+@pytest.mark.parametrize(
+    ("target", "kernels", "bridge"),
+    [
+        (LocalDevice(name="x"), ["reference", "none", "xnnpack"], "reference"),
+        (LocalDevice(name="x", delegate="reference"), ["reference"], "reference"),
+        (LocalDevice(name="x", delegate="none"), ["reference", "none"], "reference"),
+        (LocalDevice(name="x", runtime="tensorflow", delegate="gpu"), ["none", "gpu"], "reference"),
+        (device.McuDevice(name="x"), ["none"], "reference"),
+        (device.McuDevice(name="x", delegate="ethos-u55-64"), ["ethos-u55-64"], "reference"),
+        (device.AdbDevice(name="x", delegate="gpu"), ["none", "gpu"], "none"),
+        (device.AdbDevice(name="x", runtime="ai-edge-litert"), ["reference", "none", "xnnpack"], "reference"),
+        (FakeDevice(name="x"), ["xnnpack"], "reference"),
+    ],
+)
+def test_each_device_by_what_it_has(target: Device, kernels: list[str], bridge: str) -> None:
+    assert running.kernels_of(target) == kernels
+    assert running.bridge_to(target) == bridge
+
+
 # ---------------------------------------------------------------- devices that are wrong in one known way
 
 

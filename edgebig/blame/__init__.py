@@ -116,7 +116,7 @@ def _chain(
     subject: Subject, target: Device, kernels: Sequence[str], deadline_s: float, advance: Advance
 ) -> tuple[list[Answers], str, list[str]]:
     """The answers in order, how real the device is, and what could not be had."""
-    bridge = kernels[0] if kernels[0] in ("reference", "none") else "reference"
+    bridge = running.bridge_to(target)
     host = LocalDevice(name=_HERE, delegate="xnnpack")
     with opened(host, subject, deadline_s, _HERE) as here:
         chain = [_noted(here, name, advance) for name in dict.fromkeys(("xnnpack", "reference", bridge))]

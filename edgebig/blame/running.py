@@ -94,6 +94,12 @@ def kernels_of(target: Device) -> list[str]:
     return list(dict.fromkeys([*known, target.delegate]))
 
 
+def bridge_to(target: Device) -> str:
+    """The kernels of this machine that are nearest to the first ones there."""
+    first = kernels_of(target)[0]
+    return "none" if first == "none" and target.runtime not in _OWN_KERNELS else "reference"
+
+
 def prepares_here(target: Device) -> bool:
     """The host makes the model's input of a picture, and not the device."""
     return isinstance(target, McuDevice) or (
