@@ -26,8 +26,8 @@ RECIPES = (
     "fashion", "keras-convnet",
 )  # fmt: skip
 COMMANDS = [
-    "train", "adopt", "compress", "convert", "export", "eval", "check", "inspect", "bench", "predict", "recipes",
-    "init", "doctor", "runs", "devices", "data", "environment",
+    "train", "adopt", "compress", "convert", "export", "eval", "check", "inspect", "bench", "compare", "blame",
+    "predict", "recipes", "init", "doctor", "runs", "devices", "data", "environment",
 ]  # fmt: skip
 EPOCH = "digits.toml [train]: unknown key 'epoch' (did you mean 'epochs'?)"
 SEED = "digits.toml [train]: seed = 9999999999: must be less than 2147483648"
@@ -407,9 +407,10 @@ def test_completion(monkeypatch: pytest.MonkeyPatch, edgebig: Edgebig, here: Pat
         "digits-teacher",
     ]
     assert complete(monkeypatch, edgebig, "edgebig bench --device l") == ["local"]
-    for command in ("compress", "bench", "convert", "predict", "train --resume", "runs show", "runs rm"):
+    with_runs = "compress", "bench", "compare", "blame", "convert", "predict", "train --resume", "runs show", "runs rm"
+    for command in with_runs:
         assert complete(monkeypatch, edgebig, f"edgebig {command} ti") == [run.name]
-    assert complete(monkeypatch, edgebig, "edgebig co") == ["compress", "convert"]
+    assert complete(monkeypatch, edgebig, "edgebig co") == ["compress", "convert", "compare"]
 
 
 def test_completion_s_script(edgebig: Edgebig) -> None:
