@@ -15,7 +15,8 @@ from edgebig import device as devices
 from edgebig import partial as incomplete
 from edgebig.artifact import Artifact
 from edgebig.bench import Settings, Subject
-from edgebig.device import Device
+from edgebig.device import AdbDevice, Device
+from edgebig.drivers import adbclient
 from edgebig.errors import EXIT_DEVICE, EdgebigError
 from edgebig.group import Failure, Outcome
 from edgebig.measurement import Measurement
@@ -96,6 +97,9 @@ def everywhere() -> list[Device]:
     wanted: dict[str, Device] = {}
     for target in known:
         if target.kind == "fake" or target.delegate == "reference":
+            continue
+        if isinstance(target, AdbDevice) and not adbclient.server_is_up():
+            say(f"left out: {target.name}: adb's server is not running; to look for phones: adb start-server")
             continue
         # Those of edgebig's own for Raspberry Pis have one address until they are changed.
         same = wanted.setdefault(repr(target.model_dump(exclude={"about"})), target)

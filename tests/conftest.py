@@ -150,6 +150,8 @@ def users_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
         "STATE": ".local/state",
     }.items():
         monkeypatch.setenv(f"XDG_{name}_HOME", str(home / folder))
+    # adb starts no server where it takes the address for another machine's.
+    monkeypatch.setenv("ADB_SERVER_SOCKET", "tcp:127.0.0.1:1")
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setenv("NO_COLOR", "1")
     # Typer and rich take each of these for a terminal.

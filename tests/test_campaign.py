@@ -37,6 +37,7 @@ def test_all_are_those_that_answer_each_once_and_none_that_measures_nothing(
         "made-up": 'kind = "fake"\n',
         "slow": 'kind = "local"\ndelegate = "reference"\n',
         "broken": "kind = ",
+        "phone": 'kind = "adb"\n',
     }
     for name, text in files.items():
         (shelf / f"{name}.toml").write_text(text)
@@ -45,6 +46,7 @@ def test_all_are_those_that_answer_each_once_and_none_that_measures_nothing(
     assert "left out: same: is one by another name\n" in said
     assert "left out: gone: " in said
     assert "made-up" not in said
+    assert "left out: phone: adb's server is not running" in said
 
 
 def test_where_none_answers(shelf: Path) -> None:

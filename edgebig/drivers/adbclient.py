@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -17,6 +18,7 @@ from edgebig.drivers.shell import LinkFault
 from edgebig.errors import DeviceError, EdgebigError
 
 _SHORT_S = 30.0
+_KNOCK_S = 0.5
 _GONE = "plug it in again (look at the cable and the screen), then run it again"
 _NO_ADB = EdgebigError(
     "adb is not installed",
@@ -40,8 +42,26 @@ _STATES = {
 }  # fmt: skip
 
 
+def server_is_up() -> bool:
+    """Whether adb's server runs: `attached` starts one that stays."""
+    port = os.environ.get("ANDROID_ADB_SERVER_PORT") or "5037"
+    kind, _, place = (os.environ.get("ADB_SERVER_SOCKET") or f"tcp:{port}").partition(":")
+    host, _, port = place.rpartition(":")
+    in_tcp = kind == "tcp"
+    with socket.socket(socket.AF_INET if in_tcp else socket.AF_UNIX) as probe:
+        probe.settimeout(_KNOCK_S)
+        try:
+            probe.connect((host or "127.0.0.1", int(port)) if in_tcp else place)
+        except (OSError, ValueError, OverflowError):
+            return False
+    return True
+
+
 def attached() -> dict[str, str]:
-    """serial -> state, of every phone that adb knows. Raises EdgebigError without adb, DeviceError where it fails."""
+    """serial -> state, of every phone that adb knows; starts adb's server.
+
+    Raises EdgebigError without adb, DeviceError where it fails.
+    """
     try:
         done = subprocess.run(
             ["adb", "devices"], stdin=subprocess.DEVNULL, capture_output=True, timeout=_SHORT_S, check=False
