@@ -407,7 +407,17 @@ def test_completion(monkeypatch: pytest.MonkeyPatch, edgebig: Edgebig, here: Pat
         "digits-teacher",
     ]
     assert complete(monkeypatch, edgebig, "edgebig bench --device l") == ["local"]
-    with_runs = "compress", "bench", "compare", "blame", "convert", "predict", "train --resume", "runs show", "runs rm"
+    with_runs = (
+        "compress",
+        "bench",
+        "compare",
+        "blame",
+        "convert",
+        "predict",
+        "train --resume",
+        "runs show",
+        "runs rm",
+    )
     for command in with_runs:
         assert complete(monkeypatch, edgebig, f"edgebig {command} ti") == [run.name]
     assert complete(monkeypatch, edgebig, "edgebig co") == ["compress", "convert", "compare"]
