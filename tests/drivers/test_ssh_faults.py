@@ -326,15 +326,18 @@ def test_a_board_that_goes_away_and_comes_back(
     assert caught.value.problem.startswith("pi: the connection to board was lost")
     record = tmp_path / "record.json"
     told = caught.value.keep(record)
-    assert told.problem.endswith(f"1 of 3 processes are kept in {record}")
+    kept = measurement.load(record)
+    # The second process may end before the connection does, on a busy machine.
+    many = len(kept.models[0].latency.processes)
+    assert many in (1, 2)
+    assert told.problem.endswith(f"{many} of 3 processes are kept in {record}")
     assert told.hint.endswith(f"edgebig bench --resume {record}")
     gone(lambda: not on_board(pi), "what ran there")
-    kept = measurement.load(record)
-    assert [len(process) for process in kept.models[0].latency.processes] == [6]
+    assert [len(process) for process in kept.models[0].latency.processes] == [6] * many
     pi.start()
     whole = benched(pi, kept)
     assert whole.incomplete is None
-    assert whole.models[0].latency.processes[0] == kept.models[0].latency.processes[0]
+    assert whole.models[0].latency.processes[:many] == kept.models[0].latency.processes
     assert [len(process) for process in whole.models[0].latency.processes] == [6, 6, 6]
 
 
