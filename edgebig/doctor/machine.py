@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import socket
 import struct
 import tempfile
 from pathlib import Path
 
 from edgebig.doctor.proof import TOOL_LIMIT_S, Check, install, run, run_python
-from edgebig.drivers import adbclient
 
 _VULKAN_CHILD = """
 import ctypes
@@ -88,7 +88,8 @@ def adb() -> list[Check]:
         return [Check("adb", "broken", outcome.fault(), install("adb", "android-platform-tools"))]
     detail = outcome.stdout.splitlines()[0].removeprefix("Android Debug Bridge ")
     # Asking for devices starts the server, and a doctor changes nothing: only a server that runs is asked.
-    if not adbclient.server_is_up():
+    port = os.environ.get("ANDROID_ADB_SERVER_PORT", "")
+    if not _listens(int(port) if port.isdigit() else 5037):
         return [Check("adb", "ok", f"{detail}; its server is not running, so no phones were listed")]
     devices = run([path, "devices"], TOOL_LIMIT_S)
     if devices.code != 0:
@@ -102,6 +103,12 @@ def adb() -> list[Check]:
     }
     mend = "; ".join(text for word, text in mends.items() if word in listed)
     return [Check("adb", "ok", f"{detail}; {listed}", mend)]
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def ssh() -> list[Check]:
