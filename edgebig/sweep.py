@@ -157,8 +157,8 @@ def _best(number: int, swept: Sequence[Swept]) -> Best | None:
     timed: dict[str, ModelResult] = {}
     for one in swept:
         result = one.measurement.models[number] if one.measurement else None
-        # The time of wrong answers is compared with nothing.
-        if result is not None and result.latency.processes and result.verdict != "WRONG":
+        # Neither the time of wrong answers nor that of a device that was slowed down is compared with others.
+        if result is not None and result.latency.processes and result.verdict not in ("WRONG", "THROTTLED"):
             timed[one.label] = result
     if not timed:
         return None

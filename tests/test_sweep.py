@@ -183,11 +183,12 @@ def test_two_that_are_not_told_apart_are_inconclusive() -> None:
     assert found.verdict == "INCONCLUSIVE"
 
 
-def test_wrong_answers_are_never_the_best() -> None:
-    found = sweep._best(0, [one("fast", 0.1, "WRONG"), one("a", 1.0), one("b", 2.0)])
+@pytest.mark.parametrize("verdict", ["WRONG", "THROTTLED"])
+def test_what_has_no_time_to_be_believed_is_never_the_best(verdict: str) -> None:
+    found = sweep._best(0, [one("fast", 0.1, verdict), one("a", 1.0), one("b", 2.0)])
     assert found is not None
     assert (found.label, [rival.label for rival in found.rivals]) == ("a", ["b"])
-    assert sweep._best(0, [one("fast", 0.1, "WRONG")]) is None
+    assert sweep._best(0, [one("fast", 0.1, verdict)]) is None
 
 
 def test_one_alone_is_best_of_nothing() -> None:

@@ -34,6 +34,7 @@ def facts() -> dict[str, Any]:
         or sysfs.text("/", "sys/devices/virtual/dmi/id/product_name"),
         "cpu": _cpu_name(),
         "cores": usable_cores(),
+        "machine_cores": os.cpu_count(),
         "lse_atomics": _lse_atomics(),
         "memory_kb": _memory_kb(),
         "python": platform.python_version(),

@@ -193,9 +193,10 @@ def _adapter(model: ModelResult, adapter: Adapter) -> str:
 
 
 def _busy(measurement: Measurement) -> str:
-    """More load before the measuring than the machine has cores: whatever was measured, others measured along."""
+    """More load before the measuring than the machine has cores, whichever of them this process may use."""
     before = measurement.conditions[0].model_dump() if measurement.conditions else {}
-    load, cores = before.get("load_1min"), measurement.machine.model_dump().get("cores")
+    machine = measurement.machine.model_dump()
+    load, cores = before.get("load_1min"), machine.get("machine_cores") or machine.get("cores")
     if not load or not cores or load <= cores:
         return ""
     return (

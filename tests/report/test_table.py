@@ -200,3 +200,5 @@ def test_a_disturbed_process_and_a_busy_machine_are_told() -> None:
     assert "calm: 1 of 5" not in text
     assert "load 4.7 on 2 cores before it began" in text
     assert "was busy" not in shown(measurement(calm, **{**busy, "conditions": ()}))
+    pinned = Open.model_validate({"cpu": "A CPU", "cores": 2, "machine_cores": 8})
+    assert "was busy" not in shown(measurement(calm, **{**busy, "machine": pinned}))
