@@ -125,36 +125,20 @@ def ssh() -> list[Check]:
     return [Check("ssh", "ok", text.split(",")[0])]
 
 
-# VIDIOC_QUERYCAP tells a camera from a codec, a metadata node or one that only libcamera can use.
+# A driver may hang.
 _CAMERA_CHILD = """
-import fcntl, glob, os, struct
-cameras, refused = [], []
-for path in sorted(glob.glob("/dev/video*")):
-    try:
-        handle = os.open(path, os.O_RDWR | os.O_NONBLOCK)
-    except PermissionError:
-        refused.append(path)
-        continue
-    except OSError:
-        continue
-    capability = bytearray(104)
-    try:
-        fcntl.ioctl(handle, 0x80685600, capability)
-    except OSError:
-        continue
-    finally:
-        os.close(handle)
-    driver, card, flags = struct.unpack_from("16s32s40xI", capability)
-    if flags & 0x1001 and not flags & 0x2000C000 and not driver.startswith(b"bcm2835-isp"):
-        cameras.append(path + " " + card.split(b"\\0")[0].decode(errors="replace"))
-tell(cameras=cameras, refused=refused)
+sys.path.append(sys.argv[1])
+from edgebig.ondevice import cameras
+found = cameras.video4linux("/")
+tell(cameras=[one["path"] + " " + one["name"] for one in found if "problem" not in one],
+     refused=[one["path"] for one in found if "problem" in one])
 """
 
 
 def camera() -> list[Check]:
     if platform.system() != "Linux":
         return [Check("camera", "optional", "found by OpenCV when it is opened; not examined here")]
-    outcome = run_python(_CAMERA_CHILD, TOOL_LIMIT_S)
+    outcome = run_python(_CAMERA_CHILD, TOOL_LIMIT_S, str(Path(__file__).parents[2]))
     facts = outcome.facts()
     if outcome.code != 0:
         return [Check("camera", "broken", outcome.fault(), "unplug the camera and plug it in again")]

@@ -19,10 +19,10 @@ _NO_CAMERA = 0x2000C000  # V4L2_CAP_VIDEO_M2M: a codec; V4L2_CAP_IO_MC: a node o
 
 def found(root: str = "/") -> list[dict[str, Any]]:
     """Each as {name, by, path}; one that may not be opened has a `problem`."""
-    return [*_video4linux(root), *_libcamera()]
+    return [*video4linux(root), *_libcamera()]
 
 
-def _video4linux(root: str) -> list[dict[str, Any]]:
+def video4linux(root: str) -> list[dict[str, Any]]:
     cameras = []
     for path in sysfs.paths(root, "dev/video*"):
         name = sysfs.text(root, f"sys/class/video4linux/{os.path.basename(path)}/name")
