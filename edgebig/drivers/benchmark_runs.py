@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from shlex import quote
@@ -15,14 +14,14 @@ from edgebig.drivers.adbclient import Deadline
 from edgebig.drivers.benchmark_answers import Answers
 from edgebig.drivers.benchmark_model import Report, Statistics, Tool
 from edgebig.drivers.phonestore import PhoneStore
-from edgebig.drivers.protocol import Event, Job, JobModel
-from edgebig.errors import DeviceError, EdgebigError
+from edgebig.drivers.protocol import Event, Job, JobModel, raise_fault
+from edgebig.errors import EdgebigError
+from edgebig.ondevice.cooling import Cooling
 from edgebig.ondevice.faults import Fault
 
 # The tool's own defaults; a job with a shorter warm-up is one that need not settle.
 _LEAST_S, _WARMUP_S = 1.0, 0.5
 _ONCE = benchmark_model.Runs(1, 0.0, 0, 0.0, 3600.0)
-_COOL_EVERY_S, _COOL_FOR_S = 5.0, 600.0
 _NO_ENERGY = "a phone's battery tells its current, which is the charger's where adb runs over USB"
 
 
@@ -48,7 +47,10 @@ class ToolRuns:
             )
         self._arguments("", _ONCE)
         self._in_front = self._pinned()
-        self._stays_warm = False
+        try:
+            self._cooling = Cooling(job.cool_down_c, self._hottest)
+        except Fault as fault:
+            raise_fault(fault.event())
 
     def events(self) -> Iterator[Event]:
         job = self._job
@@ -142,28 +144,14 @@ class ToolRuns:
         told = android.reading(self._phone.ask(android.READ_CONDITIONS))
         return {"event": "condition", "when": when, **stamp, **told}
 
+    def _hottest(self) -> tuple[str, float] | None:
+        zones: dict[str, float] = self.reading("").get("temperatures_c", {})
+        return max(zones.items(), key=lambda zone: zone[1], default=None)
+
     def _cool_down(self) -> Iterator[Event]:
-        """Waits, and says how it ended, as the runner does on a board. Raises DeviceError where nothing can be read."""
-        wanted_c, started_s = self._job.cool_down_c, time.monotonic()
-        while wanted_c is not None and not self._stays_warm:
-            zones = self.reading("").get("temperatures_c", {})
-            if not zones:
-                raise DeviceError("this phone tells no temperature to wait for", "leave --cool-down out")
-            zone = max(zones, key=lambda name: float(zones[name]))
-            waited_s = time.monotonic() - started_s
-            told = {
-                "zone": zone,
-                "hottest_c": zones[zone],
-                "wanted_c": wanted_c,
-                "waited_s": round(waited_s, 1),
-            }
-            self._stays_warm = waited_s > _COOL_FOR_S
-            if zones[zone] <= wanted_c or self._stays_warm:
-                why = f"{_COOL_FOR_S:.0f} s of waiting are over" if self._stays_warm else ""
-                yield {"event": "condition", "when": "cool-down", **told, "reached": not why, "why": why}
-                return
-            yield {"event": "cooling", **told}
-            time.sleep(min(_COOL_EVERY_S, self._deadline.left_s()))
+        for event in self._cooling.wait():
+            self._deadline.left_s()
+            yield event
 
 
 def _told(statistics: Statistics) -> dict[str, Any]:

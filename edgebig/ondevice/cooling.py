@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Optional
 
-from . import conditions
 from .faults import Fault
 
 # Over all waits of a job; the host allows for it in its deadline.
@@ -16,6 +15,9 @@ _STEP_S = 2.0
 _PROGRESS_C = 0.5
 _PATIENCE_S = 60.0
 
+# The hottest zone and its temperature in degrees Celsius, None where none can be read.
+Hottest = Callable[[], Optional[tuple[str, float]]]
+
 
 class Cooling:
     """Waits for `wanted_c` (None: not at all) before each measurement, BUDGET_S in all; never again once it gave up.
@@ -23,9 +25,9 @@ class Cooling:
     Raises Fault where a temperature is wanted and none can be read.
     """
 
-    def __init__(self, wanted_c: float | None, root: str = "/") -> None:
-        self._wanted_c, self._root, self._left_s = wanted_c, root, BUDGET_S
-        if wanted_c is not None and conditions.hottest(root) is None:
+    def __init__(self, wanted_c: float | None, hottest: Hottest) -> None:
+        self._wanted_c, self._hottest, self._left_s = wanted_c, hottest, BUDGET_S
+        if wanted_c is not None and hottest() is None:
             raise Fault(
                 "conditions", "a cool-down is asked for, and no temperature can be read here", "leave it out"
             )
@@ -37,7 +39,7 @@ class Cooling:
         started_s = lowest_s = time.monotonic()
         lowest_c, why = float("inf"), ""
         while True:
-            zone, hottest_c = conditions.hottest(self._root) or ("", float("nan"))
+            zone, hottest_c = self._hottest() or ("", float("nan"))
             waited_s = time.monotonic() - started_s
             reading = {
                 "zone": zone,

@@ -45,7 +45,7 @@ def run(job: dict[str, Any], store: str, entry: list[str], root: str = "/") -> I
     """
     yield {"event": "ready", "protocol": PROTOCOL, "facts": conditions.facts()}
     task = {**job, "place": {"cores": cores.chosen(job.get("cores", ""), root), "nice": job.get("priority")}}
-    cooling = Cooling(job.get("cool_down_c"), root)
+    cooling = Cooling(job.get("cool_down_c"), lambda: conditions.hottest(root))
     yield {"event": "condition", "when": "before", **conditions.now(root)}
     if "profile" in job["want"]:
         for model in job["models"]:

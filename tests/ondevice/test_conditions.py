@@ -158,6 +158,10 @@ def test_the_peak_is_this_programs_own() -> None:
 # ---------------------------------------------------------------- cooling
 
 
+def cooling_of(wanted_c: float | None, root: str) -> cooling.Cooling:
+    return cooling.Cooling(wanted_c, lambda: conditions.hottest(root))
+
+
 class Board:
     """A clock that sleeping moves, and a zone that follows `course`, degrees by seconds."""
 
@@ -181,7 +185,7 @@ class Board:
 
 def test_it_waits_until_it_is_cool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     board = Board(tmp_path, lambda s: 80 - s / 2, monkeypatch)
-    *waiting, last = cooling.Cooling(60.0, board.root).wait()
+    *waiting, last = cooling_of(60.0, board.root).wait()
     assert {event["event"] for event in waiting} == {"cooling"}
     assert len(waiting) == 20
     assert (last["when"], last["reached"], last["waited_s"], last["hottest_c"]) == (
@@ -194,7 +198,7 @@ def test_it_waits_until_it_is_cool(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_a_cool_board_is_not_kept_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     board = Board(tmp_path, lambda _: 35, monkeypatch)
-    (only,) = cooling.Cooling(60.0, board.root).wait()
+    (only,) = cooling_of(60.0, board.root).wait()
     assert (only["reached"], only["waited_s"]) == (True, 0.0)
 
 
@@ -210,7 +214,7 @@ def test_it_gives_up_and_says_why(
     course: Any, why: str, seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     board = Board(tmp_path, course, monkeypatch)
-    cool = cooling.Cooling(60.0, board.root)
+    cool = cooling_of(60.0, board.root)
     last = list(cool.wait())[-1]
     assert not last["reached"]
     assert why in last["why"]
@@ -220,7 +224,7 @@ def test_it_gives_up_and_says_why(
 
 def test_all_waits_together_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     board = Board(tmp_path, lambda s: 80 - (s % 100) / 5, monkeypatch)
-    cool = cooling.Cooling(61.0, board.root)
+    cool = cooling_of(61.0, board.root)
     for _ in range(20):
         list(cool.wait())
         board.sleep(100 - board.now_s % 100)  # heats up again
@@ -230,8 +234,8 @@ def test_all_waits_together_are_bounded(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_without_a_thermometer_no_cool_down_is_promised(tmp_path: Path) -> None:
     with pytest.raises(Fault, match="no temperature can be read here"):
-        cooling.Cooling(50.0, str(tmp_path))
-    assert list(cooling.Cooling(None, str(tmp_path)).wait()) == []
+        cooling_of(50.0, str(tmp_path))
+    assert list(cooling_of(None, str(tmp_path)).wait()) == []
 
 
 def test_an_impatient_clock_is_not_the_walls() -> None:
