@@ -112,7 +112,7 @@ def prepared(
     if examples is None:
         yield Subject(tuple(artifacts), None, np.empty(0, np.int64), data)
         return
-    with files.scratch(lookup.cache_dir() / "bench") as scratch:
+    with files.scratch(lookup.cache_dir() / "scratch") as scratch:
         inputs = scratch / "inputs.npy"
         examples.write_npy(inputs)
         subject = Subject(tuple(artifacts), inputs, examples.labels, data)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edgebig import artifact, runs, stats
+from edgebig import artifact, files, lookup, runs, stats
 from edgebig.artifact import Artifact, Card
 from edgebig.check import layers, running
 from edgebig.check.layers import Layers
@@ -163,8 +162,8 @@ def compare(a: Subject, b: Subject, which: Chosen, settings: Settings) -> Compar
     for model in models:
         _check_fits(model, card, which.examples)
     labels = which.labels_of(card)
-    with tempfile.TemporaryDirectory(prefix="edgebig-check-") as folder:
-        made, found = _measure(models, which.examples, Path(folder), settings)
+    with files.scratch(lookup.cache_dir() / "scratch") as folder:
+        made, found = _measure(models, which.examples, folder, settings)
     right = [np.argmax(outputs.real, axis=1) == labels for outputs in made]
     paired = stats.mcnemar(*right)
     return Comparison(

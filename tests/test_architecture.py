@@ -90,7 +90,9 @@ ROOMS: dict[str, set[str]] = {
     "check.layers": {
         "tflitefile", "tflitegraph", "check.running", "check.matching", "check.cut", "check.signal",
     },
-    "comparison": {"artifact", "evaluation", "runs", "stats", "data.examples", "check.layers", "check.running"},
+    "comparison": {
+        "artifact", "evaluation", "lookup", "runs", "stats", "data.examples", "check.layers", "check.running",
+    },
     "checkpoint": set(),
     "tensorboard": {"keras"},
     "objective": {"keras", "usercode", "data.taught"},
@@ -110,7 +112,7 @@ ROOMS: dict[str, set[str]] = {
         "flatbuffer", "tflitefile", "tflitegraph",
     },
     "environment": {"lookup"},
-    "micro": {"tflitefile", "environment"},
+    "micro": {"tflitefile", "environment", "lookup"},
     "targets": {"flatbuffer", "tflitefile", "strip", "artifact", "metadata", "check.tflite"},
     "inspection": {"tflitefile", "tflitegraph", "flatbuffer", "metadata"},
     "export": {
@@ -150,7 +152,7 @@ ROOMS: dict[str, set[str]] = {
     "blame": {
         "device", "drivers", "artifact", "metadata", "bench", "collecting", "stats", "data.examples", "check.tflite",
     },
-    "evaluation": {"artifact", "device", "drivers", "stats", "data.examples"},
+    "evaluation": {"artifact", "device", "drivers", "lookup", "stats", "data.examples"},
     "report": {
         "energy", "soak", "throttling",
         "flatbuffer",

@@ -146,17 +146,14 @@ def _show(run: Any, made: Any, card: Any) -> None:
 
 def _measure(before: bytes, after: bytes, device: str) -> float:
     """The time that `after` takes as a share of that of `before`, by a short bench on `device`."""
-    import tempfile
-    from pathlib import Path
-
-    from edgebig import artifact
+    from edgebig import artifact, files, lookup
     from edgebig import bench as benching
     from edgebig import device as devices
 
-    with tempfile.TemporaryDirectory(prefix="edgebig-") as folder:
+    with files.scratch(lookup.cache_dir() / "scratch") as folder:
         artifacts = []
         for name, data in (("before", before), ("after", after)):
-            path = Path(folder) / f"{name}.tflite"
+            path = folder / f"{name}.tflite"
             path.write_bytes(data)
             artifacts.append(artifact.load(path))
         # Without cards they are timed alone; a ratio over three processes is enough to choose a width by.

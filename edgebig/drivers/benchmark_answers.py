@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import base64
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from shlex import quote
 from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
+from edgebig import files, lookup
 from edgebig.drivers import benchmark_model
 from edgebig.drivers.adbclient import Deadline
 from edgebig.drivers.phonestore import PhoneStore
@@ -111,8 +110,8 @@ class Answers:
     ) -> tuple[int, str, npt.NDArray[Any] | None]:
         """The loop's exit code, what it printed, and the outputs (N, classes) of the pictures; None where it failed."""
         phone, work = self._store.phone, self._store.work
-        with tempfile.TemporaryDirectory(prefix="edgebig-") as folder:
-            inputs, outputs = Path(folder) / "inputs", Path(folder) / "outputs"
+        with files.scratch(lookup.cache_dir() / "scratch") as folder:
+            inputs, outputs = folder / "inputs", folder / "outputs"
             self._table[images_u8].tofile(inputs)
             phone.ask(f"rm -rf {quote(work)}; mkdir -p {quote(work)}")
             phone.push(inputs, f"{work}/all", self._deadline)

@@ -21,7 +21,7 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 
-from edgebig import environment, files, flatbuffer
+from edgebig import environment, files, flatbuffer, lookup
 from edgebig.device import McuDevice
 from edgebig.drivers import stream
 from edgebig.drivers.protocol import PROTOCOL, Capabilities, DeviceFacts, Event, Job, JobModel, raise_fault
@@ -48,8 +48,8 @@ class McuDriver:
 
     @contextlib.contextmanager
     def _session(self) -> Iterator[McuSession]:
-        with tempfile.TemporaryDirectory(prefix="edgebig-") as folder:
-            yield McuSession(self.device, Path(folder))
+        with files.scratch(lookup.cache_dir() / "scratch") as folder:
+            yield McuSession(self.device, folder)
 
 
 class McuSession:

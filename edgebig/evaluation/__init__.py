@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import base64
-import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from edgebig import artifact, drivers
+from edgebig import artifact, drivers, files, lookup
 from edgebig.artifact import Artifact
 from edgebig.data.examples import Examples
 from edgebig.device import Device
@@ -102,8 +100,8 @@ def _job(session: Session, artifacts: Sequence[Artifact], examples: Examples, ta
         models.append(
             JobModel(sha256=item.sha256, name=str(item.path), preprocessing=card.preprocessing.model_dump())
         )
-    with tempfile.TemporaryDirectory(prefix="edgebig-") as folder:
-        path = Path(folder) / "inputs.npy"
+    with files.scratch(lookup.cache_dir() / "scratch") as folder:
+        path = folder / "inputs.npy"
         examples.write_npy(path)
         inputs = session.put(path)
     return Job(

@@ -6,11 +6,9 @@ Cycles, bandwidths and sizes are Vela's own estimates for a system of its vela.i
 from __future__ import annotations
 
 import csv
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
-from edgebig import environment, tflitefile
+from edgebig import environment, files, lookup, tflitefile
 from edgebig.errors import EdgebigError
 from edgebig.recipe import Spec
 
@@ -57,16 +55,16 @@ def compile_for(model: bytes, accelerator: str, name: str, deadline_s: float) ->
     system, memory_mode = SYSTEMS[accelerator.rpartition("-")[0]]
     of = len(operators(model, name))
     python = environment.python(ENVIRONMENT)
-    with tempfile.TemporaryDirectory(prefix="edgebig-") as folder:
-        path = Path(folder) / "model.tflite"
+    with files.scratch(lookup.cache_dir() / "scratch") as folder:
+        path = folder / "model.tflite"
         path.write_bytes(model)
         command = [
-            str(python), "-I", "-m", "ethosu.vela", str(path), "--output-dir", folder, "--config", "Arm/vela.ini",
+            str(python), "-I", "-m", "ethosu.vela", str(path), "--output-dir", str(folder), "--config", "Arm/vela.ini",
             "--accelerator-config", accelerator, "--system-config", system, "--memory-mode", memory_mode,
         ]  # fmt: skip
         environment.call(command, f"{name}: Vela", deadline_s=deadline_s)
-        compiled = (Path(folder) / "model_vela.tflite").read_bytes()
-        with (Path(folder) / f"model_summary_{system}.csv").open(encoding="utf-8", newline="") as file:
+        compiled = (folder / "model_vela.tflite").read_bytes()
+        with (folder / f"model_summary_{system}.csv").open(encoding="utf-8", newline="") as file:
             told = next(csv.DictReader(file))
     made = operators(compiled, f"{name} by Vela")
     left = [operator for operator in made if operator != _NPU_OPERATOR]
