@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from edgebig.drivers import android, benchmark_model
+from edgebig.drivers import android, benchmark_model, benchmark_report
 from edgebig.drivers.adbclient import Deadline
 from edgebig.drivers.benchmark_answers import Answers
-from edgebig.drivers.benchmark_model import Report, Statistics, Tool
+from edgebig.drivers.benchmark_model import Tool
+from edgebig.drivers.benchmark_report import Report, Statistics
 from edgebig.drivers.phonestore import PhoneStore
 from edgebig.drivers.protocol import Event, Job, JobModel, raise_fault
 from edgebig.errors import EdgebigError
@@ -94,7 +95,7 @@ class ToolRuns:
         code, text = self._phone.shell(self._command(model, runs, memory=memory), self._deadline)
         if code != 0:
             benchmark_model.raise_failure(code, text, model.name)
-        return benchmark_model.report(text, self._job.delegate)
+        return benchmark_report.report(text, self._job.delegate)
 
     def _load(self, model: JobModel) -> Iterator[Event]:
         """A run apart, for what the delegate takes and for memory: what watches memory disturbs what is timed."""

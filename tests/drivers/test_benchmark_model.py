@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgebig.drivers import benchmark_model
+from edgebig.drivers import benchmark_model, benchmark_report
 from edgebig.drivers.benchmark_model import Runs, Tool
 from edgebig.errors import DeviceError, EdgebigError
 
@@ -45,7 +45,7 @@ def taken(delegate: str, nodes: int, of: int, partitions: int) -> dict[str, Any]
 
 
 def test_an_older_build_tells_no_percentiles() -> None:
-    report = benchmark_model.report(log("tflite-xnnpack-am62x"), "xnnpack")
+    report = benchmark_report.report(log("tflite-xnnpack-am62x"), "xnnpack")
     assert (report.init_us, report.first_us) == (592232, 633430)
     assert (report.inference.n, report.inference.mean_us, report.inference.p50_us) == (50, 602943, None)
     assert report.peak_memory_kb is None
@@ -56,7 +56,7 @@ def test_an_older_build_tells_no_percentiles() -> None:
 
 
 def test_a_newer_one_tells_them_and_writes_large_numbers_with_an_exponent() -> None:
-    report = benchmark_model.report(log("tflite-none-am62x"), "none")
+    report = benchmark_report.report(log("tflite-none-am62x"), "none")
     told = report.inference
     assert (told.n, told.min_us, told.max_us, told.mean_us) == (50, 1238588, 1252566, 1240270)
     assert (told.p5_us, told.p50_us, told.p95_us, told.std_us) == (1238753, 1239807, 1247415, 2565)
@@ -66,22 +66,22 @@ def test_a_newer_one_tells_them_and_writes_large_numbers_with_an_exponent() -> N
 
 def test_the_gpu_took_all_and_nnapi_nothing() -> None:
     text = log("tflite-gpu-nnapi-android")
-    assert benchmark_model.report(text, "gpu").delegated == taken("gpu", 49, 49, 1)
-    assert benchmark_model.report(text, "nnapi").delegated == {
+    assert benchmark_report.report(text, "gpu").delegated == taken("gpu", 49, 49, 1)
+    assert benchmark_report.report(text, "nnapi").delegated == {
         **taken("gpu", 0, 49, 0), "reasons": {"instead": "gpu ran 49 of them in its place"},
     }  # fmt: skip
-    assert benchmark_model.report(text, "gpu").first_us == 328140
+    assert benchmark_report.report(text, "gpu").first_us == 328140
 
 
 def test_litert_s_tool_is_read_by_the_lines_that_both_share() -> None:
-    report = benchmark_model.report(log("litert-cpu-arm"), "xnnpack")
+    report = benchmark_report.report(log("litert-cpu-arm"), "xnnpack")
     assert (report.init_us, report.first_us) == (pytest.approx(4478), 1033)
     assert (report.inference.n, report.inference.p50_us, report.inference.p95_us) == (2112, 462, 478)
     assert report.delegated == taken("xnnpack", 1, 1, 1)
 
 
 def test_lines_are_found_behind_other_prefixes() -> None:
-    found = benchmark_model.delegated(log("tflite-default-logcat"), "xnnpack")
+    found = benchmark_report.delegated(log("tflite-default-logcat"), "xnnpack")
     assert found == taken("xnnpack", 642, 685, 19)
 
 
@@ -109,7 +109,7 @@ XNNPACK = "VERBOSE: Replacing 9 out of 10 node(s) with delegate (TfLiteXNNPackDe
 def test_what_ran_is_named_and_not_what_was_asked_for(
     text: str, asked: str, delegate: str, nodes: int
 ) -> None:
-    found = benchmark_model.delegated(text, asked)
+    found = benchmark_report.delegated(text, asked)
     assert (found["delegate"], found["nodes"]) == (delegate, nodes)
     assert ("instead" in found["reasons"]) == (asked in ("gpu", "nnapi") and delegate == "xnnpack")
 
@@ -123,7 +123,7 @@ def test_what_a_gpu_leaves_is_named_with_its_reason() -> None:
         "delegate kernels.\n"
         "VERBOSE: Replacing 123 out of 279 node(s) with delegate (TfLiteGpuDelegateV2) node, yielding 7 partitions\n"
     )
-    assert benchmark_model.delegated(text, "gpu") == {
+    assert benchmark_report.delegated(text, "gpu") == {
         "delegate": "gpu", "nodes": 123, "of": 279, "partitions": 3,
         "left": ["DEQUANTIZE", "TRANSPOSE_CONV"],
         "reasons": {"TRANSPOSE_CONV": "Max version supported: 3. Requested version 4."},
@@ -202,7 +202,7 @@ GOOD = log("tflite-none-am62x")
 )
 def test_malformed_output_is_one_error(text: str, words: str) -> None:
     with pytest.raises(DeviceError, match=words):
-        benchmark_model.report(text, "none")
+        benchmark_report.report(text, "none")
 
 
 @pytest.mark.parametrize(
@@ -255,7 +255,7 @@ def test_any_run_s_figures_come_back(times_us: list[int], prefix: str) -> None:
     text = (
         f"{prefix}count=0\n{prefix}{line}\n{prefix}Inference timings in us: Init: 12, First inference: 0, \n"
     )
-    report = benchmark_model.report(text, "none")
+    report = benchmark_report.report(text, "none")
     assert report.inference.n == len(times_us)
     assert (report.inference.min_us, report.inference.max_us) == (min(times_us), max(times_us))
     assert report.inference.mean_us == pytest.approx(sum(times_us) / len(times_us), rel=1e-5)
@@ -265,5 +265,5 @@ def test_any_run_s_figures_come_back(times_us: list[int], prefix: str) -> None:
 @given(st.text(max_size=400))
 def test_noise_is_refused_and_never_crashes(text: str) -> None:
     with pytest.raises(DeviceError):
-        benchmark_model.report(text, "gpu")
-    assert set(benchmark_model.delegated(text, "gpu")) == set(taken("gpu", 0, 0, 0))
+        benchmark_report.report(text, "gpu")
+    assert set(benchmark_report.delegated(text, "gpu")) == set(taken("gpu", 0, 0, 0))
