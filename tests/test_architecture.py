@@ -150,7 +150,8 @@ ROOMS: dict[str, set[str]] = {
     "comparing": {"measurement", "stats"},
     "bounds": {"measurement", "stats"},
     "blame": {
-        "device", "drivers", "artifact", "metadata", "bench", "collecting", "stats", "data.examples", "check.tflite",
+        "device", "drivers", "lookup", "artifact", "metadata", "bench", "collecting", "stats", "data.examples",
+        "check.tflite",
     },
     "evaluation": {"artifact", "device", "drivers", "lookup", "stats", "data.examples"},
     "report": {
@@ -161,7 +162,7 @@ ROOMS: dict[str, set[str]] = {
         "check.layers", "check.matching", "check.signal", "check.tflite", "campaign", "sweep", "probe",
     },
     "search": {"train", "compress", "bench", "report"},
-    "doctor": {"lookup", "device", "drivers"},
+    "doctor": {"lookup", "device"},
     "zoo": set(),
     "cli": ANYTHING,
     "__main__": {"cli"},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from edgebig import artifact, bench, drivers, metadata, stats
+from edgebig import artifact, bench, drivers, files, lookup, metadata, stats
 from edgebig.artifact import Artifact, Card
 from edgebig.bench import Subject
 from edgebig.blame import chain as chains
@@ -85,8 +84,8 @@ def blame(item: Artifact, target: Device, asked: Asked) -> Blame:
     drivers.connect(target)  # What it lacks is told before anything is computed.
     examples, data = bench.test_examples([item], asked.count, asked.folder, asked.source)
     assert examples is not None
-    with tempfile.TemporaryDirectory(prefix="edgebig-") as scratch:
-        inputs = Path(scratch) / "inputs.npy"
+    with files.scratch(lookup.cache_dir() / "scratch") as scratch:
+        inputs = scratch / "inputs.npy"
         examples.write_npy(inputs)
         subject = Subject((item,), inputs, examples.labels, data)
         kernels = running.kernels_of(target)
