@@ -36,7 +36,7 @@ def sample_picture(
     rng = np.random.default_rng(seed)
     width_px = float(rng.uniform(2, 9)) if pen_px is None else pen_px
     ink = _draw(images_u8, width_px, rng)
-    light = _light(rng)
+    light = light_of(rng)
     paper_rgb = np.array([1.0, rng.uniform(0.95, 1), rng.uniform(0.86, 1)], np.float32) * rng.uniform(
         190, 245
     )
@@ -72,7 +72,7 @@ def _draw(images_u8: Bytes, pen_px: float, rng: np.random.Generator) -> Floats:
         scale = size * rng.uniform(0.85, 1.0) / 20 / FINE
         angle = rng.uniform(-0.08, 0.08)
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * scale
-        _strokes(pen, _thin(_blob(image)), turn, (x, y), pen_px)
+        _strokes(pen, thin(blob(image)), turn, (x, y), pen_px)
     small = canvas.resize((WIDTH, HEIGHT), Image.Resampling.BOX)
     return np.asarray(small, np.float32) / 255
 
@@ -96,18 +96,18 @@ def _strokes(
             pen.line((x, y, drawn[j][0], drawn[j][1]), fill=255, width=max(1, round(2 * radius)))
 
 
-def _blob(image_u8: Bytes) -> Bits:
+def blob(image_u8: Bytes) -> Bits:
     """Ink against the ink around it, on the fine grid: faint strokes stay whole and small loops stay open."""
     side = 28 * FINE
     fine = Image.fromarray(image_u8).resize((side, side), Image.Resampling.BICUBIC)
     around = Image.fromarray(image_u8).filter(ImageFilter.MaxFilter(5)).resize((side, side))
-    blob: Bits = np.asarray(fine, np.float32) > np.clip(0.5 * np.asarray(around, np.float32), 40, 110)
-    return blob
+    thick: Bits = np.asarray(fine, np.float32) > np.clip(0.5 * np.asarray(around, np.float32), 40, 110)
+    return thick
 
 
-def _thin(blob: Bits) -> Bits:
+def thin(thick: Bits) -> Bits:
     """The skeleton of bool (H, W), one pixel wide, after T. Y. Zhang and C. Y. Suen, CACM 27(3), 1984."""
-    a = np.pad(blob, 1)
+    a = np.pad(thick, 1)
     while True:
         before = int(a.sum())
         for first in (True, False):
@@ -128,7 +128,7 @@ def _thin(blob: Bits) -> Bits:
 _AROUND = ((1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1))
 
 
-def _light(rng: np.random.Generator) -> Floats:
+def light_of(rng: np.random.Generator) -> Floats:
     """Illumination, about 0.4 to 1, float32 (480, 640): a slope, and the soft shadow of a hand or a phone."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
     u, v = x / WIDTH - 0.5, y / WIDTH - HEIGHT / WIDTH / 2

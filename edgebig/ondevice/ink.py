@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from .parts import connected, plausible, weighted_median
-from .sampling import reduce, slide
+from .sampling import enlarge, quantile, reduce, slide, soften
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
+    from .sampling import Bytes, Ints, Shorts
 
-    from .sampling import Bytes, Floats
-
-BILINEAR = 2  # Image.Resampling.BILINEAR, and Image.BILINEAR before Pillow 9.1
+FULL = 1020  # ink that takes all of the light: four times 255
+DARK = 80  # on paper darker than this, ink is held against this: there noise is a large part
+MIN_INK = 133  # a stroke takes at least 13 % of the paper's light
 PAPER_SIDE = 400  # the paper is sought in a picture that is at most this long, in pixels
-DARK = np.float32(80)  # on paper darker than this, ink is held against this: there noise is a large part
-MIN_INK = 0.13  # a stroke takes at least this part of the paper's light
+POLARITY_SIDE = 240
 
 
 def is_light_on_dark(work: Bytes) -> bool:
@@ -30,36 +28,37 @@ def is_light_on_dark(work: Bytes) -> bool:
     The skewness of the differences tells which way; the edge of a shadow stands out both ways alike. Taken over
     windows of three sizes, since strokes are of any width.
     """
-    small = reduce(work, -(-max(work.shape) // PAPER_SIDE)).astype(np.float32)
+    small = reduce(work, -(-max(work.shape) // POLARITY_SIDE)).astype(np.int64)
     total = 0.0
     for windows in (16, 5, 2):
-        around = _mean_around(small, max(1, min(small.shape) // windows // 2))
-        apart = small - around
-        spread = float((apart * apart).mean(dtype=np.float64)) + 1
-        total += float((apart * apart * apart).mean(dtype=np.float64)) / spread**1.5
+        apart = small - _mean_around(small, max(1, min(small.shape) // windows // 2))
+        square = apart * apart
+        spread = float(square.sum()) / apart.size + 1
+        total += float((square * apart).sum()) / apart.size / (spread * float(np.sqrt(spread)))
     return total > 0
 
 
-def _mean_around(a: Floats, reach: int) -> Floats:
-    """The mean of the square that reaches so far to every side, as far as it lies in the picture."""
+def _mean_around(a: Ints, reach: int) -> Ints:
+    """The mean of the square that reaches so far to every side, as far as it lies in the picture, rounded down."""
+    count = np.ones((), np.int64)
     for axis in (0, 1):
         n = a.shape[axis]
         first, last = np.maximum(np.arange(n) - reach, 0), np.minimum(np.arange(n) + reach + 1, n)
-        total = np.insert(np.cumsum(a, axis, dtype=np.float64), 0, 0, axis)
-        count = (last - first).reshape((-1, 1) if axis == 0 else (1, -1))
-        a = (total.take(last, axis) - total.take(first, axis)) / count
-    return a
+        total = np.insert(np.cumsum(a, axis), 0, 0, axis)
+        a = total.take(last, axis) - total.take(first, axis)
+        count = count * (last - first).reshape((-1, 1) if axis == 0 else (1, -1))
+    return a // count
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scene:
-    """Of a picture with dark ink: `paper`, its light without ink, 0 to 255; `ink`, the part taken, 0 to 1.
+    """Of a picture with dark ink: `paper`, uint8, its light without ink; `ink`, uint16, the part taken, 0 to FULL.
 
     Both are (H, W); `noise` is the standard deviation of `ink` where there is none, judged by the median.
     """
 
-    paper: Floats
-    ink: Floats
+    paper: Bytes
+    ink: Shorts
     noise: float
 
 
@@ -73,20 +72,20 @@ def scene_of(work: Bytes) -> Scene:
     """
     shrink = -(-max(work.shape) // PAPER_SIDE)
     small = reduce(work, shrink)
-    reach = max(3, round(0.35 * min(small.shape)))
+    reach = max(3, (7 * min(small.shape) + 10) // 20)
     for _ in range(2):
-        first = _against(_closed(small, reach), small)
-        parts, strength = connected(first.ink, first.ink > threshold(first))
+        first = _against(_closed(small, reach), small.astype(np.uint16) << np.uint16(2))
+        parts = connected(first.ink, first.ink > threshold(first))
         keep = plausible(parts, small.shape)
         if not keep.any():  # what is there is too thin to be seen so small
             reach = min(reach, 9)
             break
-        width = weighted_median((2 * parts.area / parts.edge)[keep], (strength * parts.edge)[keep])
-        reach = min(reach, max(5, round(4 * width) + 3))
+        width = weighted_median((2 * parts.area / parts.edge)[keep], (parts.strength * parts.edge)[keep])
+        reach = min(reach, max(5, int(4 * width + 0.5) + 3))
     height, width_ = work.shape
-    paper = Image.fromarray(_closed(small, reach))
-    whole = paper.resize((paper.width * shrink, paper.height * shrink), BILINEAR)
-    return _against(np.asarray(whole)[:height, :width_], _soften(work))
+    paper = enlarge(_closed(small, reach), shrink)[:height, :width_]
+    spare = min(work.shape) >= 100
+    return _against(paper, soften(work) if spare else work.astype(np.uint16) << np.uint16(2))
 
 
 def _closed(small: Bytes, reach: int) -> Bytes:
@@ -95,24 +94,20 @@ def _closed(small: Bytes, reach: int) -> Bytes:
     return small
 
 
-def _against(paper: Bytes, picture: npt.NDArray[Any]) -> Scene:
-    ink = (paper - picture.astype(np.float32)) / np.maximum(paper, DARK)
+# Without a division for each pixel; 4 * paper * _SHARE stays below 2**16.
+_SHARE = (255 * 64 // np.maximum(np.arange(256), DARK)).astype(np.uint16)
+
+
+def _against(paper: Bytes, light4: Shorts) -> Scene:
+    """`light4`: four times the picture's light."""
+    paper4 = paper.astype(np.uint16) << np.uint16(2)
+    ink = ((np.maximum(paper4, light4) - light4) * _SHARE[paper]) >> np.uint16(6)
     sample = ink[::3, ::3] if ink.size > 9000 else ink
-    offset = np.median(sample)  # of many grey values the closing takes the lightest
-    noise = 1.4826 * float(np.median(np.abs(sample - offset)))
-    return Scene(paper * np.float32(1 - offset), np.maximum(ink - offset, 0), noise)
+    offset = quantile(sample, 1, 2)  # of many grey values the closing takes the lightest
+    noise = 1.4826 * quantile(np.abs(sample.astype(np.int64) - offset), 1, 2)
+    return Scene(paper, np.maximum(ink, np.uint16(offset)) - np.uint16(offset), noise)
 
 
 def threshold(scene: Scene) -> float:
-    """The part of the light above which a pixel may be ink: out of the noise's reach, if weaker than a whole stroke."""
-    return max(MIN_INK * 0.6, 4 * scene.noise)
-
-
-def _soften(work: Bytes) -> Floats:
-    """A 3x3 binomial mean, where the picture is large enough to spare it."""
-    a = work.astype(np.float32)
-    if min(work.shape) < 100:
-        return a
-    p = np.pad(a, 1, mode="edge")
-    a = p[:, :-2] + 2 * p[:, 1:-1] + p[:, 2:]
-    return (a[:-2] + 2 * a[1:-1] + a[2:]) / 16
+    """The ink above which a pixel may be of a stroke: out of the noise's reach, if weaker than a whole stroke."""
+    return max(0.6 * MIN_INK, 4 * scene.noise)

@@ -10,30 +10,39 @@ import numpy as np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from .sampling import Floats
+    from .sampling import Ints
 
     Bits = npt.NDArray[np.bool_]
-    Ints = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Parts:
-    """Connected strokes; areas and edges in pixels; `label`: int (H, W), -1 or the part's number."""
+    """Connected strokes; areas and edges in pixels."""
 
     box: Ints  # (N, 4) as x0, y0, x1, y1, ends excluded
     area: Ints
-    edge: Ints
-    label: npt.NDArray[np.int32]
+    edge: npt.NDArray[np.floating[Any]]  # how long it is
+    strength: npt.NDArray[np.floating[Any]]  # its ink: the mean, weighted by itself
+    of_pixel: Ints  # of each pixel of ink, its part
+    pixel: Ints  # the pixels of ink, as y * W + x
+
+    def mask(self, members: Ints, box: Any, width: int) -> Bits:
+        """bool (h, w): which pixels of the box are of these parts; `width` is the picture's."""
+        x0, y0, x1, y1 = (int(v) for v in box)
+        own = self.pixel[np.isin(self.of_pixel, members)]
+        mask = np.zeros((y1 - y0, x1 - x0), np.bool_)
+        mask[own // width - y0, own % width - x0] = True
+        return mask
 
 
-def connected(ink: Floats, mask: Bits) -> tuple[Parts, npt.NDArray[np.float64]]:
-    """(H, W), (H, W) -> the mask's 8-connected parts, and each one's ink (the mean, weighted by itself), (N,)."""
+def connected(ink: npt.NDArray[Any], mask: Bits) -> Parts:
+    """(H, W), (H, W) -> the mask's 8-connected parts, in order of their first pixel, row by row."""
     height, width = mask.shape
     stride = width + 1
-    flat = np.zeros(height * stride + 1, np.int8)
+    flat = np.zeros(height * stride + 1, np.bool_)
     flat[1:].reshape(height, stride)[:, :width] = mask
-    change = np.diff(flat)
-    start, end = np.nonzero(change == 1)[0], np.nonzero(change == -1)[0]  # runs: no row ends in ink
+    change = np.flatnonzero(flat[1:] != flat[:-1])
+    start, end = change[::2], change[1::2]  # runs: no row ends in ink
     root = _union(start, end, stride)
     part, of_run = np.unique(root, return_inverse=True)
     n, row = len(part), start // stride
@@ -44,24 +53,17 @@ def connected(ink: Floats, mask: Bits) -> tuple[Parts, npt.NDArray[np.float64]]:
     np.maximum.at(box[:, 2], of_run, end - row * stride)
     np.maximum.at(box[:, 3], of_run, row + 1)
     of_pixel = np.repeat(of_run, end - start)
-    label = np.full(mask.shape, -1, np.int32)
-    label[mask] = of_pixel
-    value = ink[mask].astype(np.float64)
+    pixel = np.flatnonzero(mask)
+    value = ink.ravel()[pixel].astype(np.float64)
     area = np.bincount(of_pixel, minlength=n)
     strength = np.bincount(of_pixel, value**2, n) / np.maximum(np.bincount(of_pixel, value, n), 1e-9)
-    return Parts(box, area, _edges(label, n), label), strength
-
-
-def _edges(label: npt.NDArray[np.int32], n: int) -> Ints:
-    """The length of each part's edge: how often rows and columns enter or leave it, times pi / 4 as edges slant."""
-    count = np.zeros(n + 1, np.int64)
-    for a in (label, label.T):
-        p = np.pad(a, ((0, 0), (1, 1)), constant_values=-1)
-        ends = p[:, :-1] != p[:, 1:]
-        for side in (p[:, :-1], p[:, 1:]):
-            count += np.bincount(side[ends] + 1, minlength=n + 1)
-    edge: Ints = np.maximum(count[1:] * np.pi / 4, 1).astype(np.int64)
-    return edge
+    # Rows and columns enter and leave a part so often, times pi / 4 as edges slant.
+    above_below = np.zeros((height + 2, width), np.bool_)
+    above_below[1:-1] = mask
+    around = above_below.ravel()
+    ends = 2 - (around[pixel].astype(np.int64) + around[pixel + 2 * width])
+    crossings = 2 * np.bincount(of_run, minlength=n) + np.bincount(of_pixel, ends, n)
+    return Parts(box, area, crossings * (np.pi / 4), strength, of_pixel, pixel)
 
 
 def _union(start: Ints, end: Ints, stride: int) -> Ints:
@@ -88,8 +90,11 @@ def _union(start: Ints, end: Ints, stride: int) -> Ints:
 
 def select(parts: Parts, keep: Bits) -> Parts:
     """Those of the parts that `keep`, bool (N,), marks, numbered anew."""
-    new = np.append(np.where(keep, np.cumsum(keep) - 1, -1), -1).astype(np.int32)  # [-1] stays -1
-    return Parts(parts.box[keep], parts.area[keep], parts.edge[keep], new[parts.label])
+    new = np.where(keep, np.cumsum(keep) - 1, -1)
+    of_pixel = new[parts.of_pixel]
+    own = of_pixel >= 0
+    kept = parts.box[keep], parts.area[keep], parts.edge[keep], parts.strength[keep]
+    return Parts(*kept, of_pixel[own], parts.pixel[own])
 
 
 def plausible(parts: Parts, shape: tuple[int, ...]) -> Bits:
@@ -100,7 +105,7 @@ def plausible(parts: Parts, shape: tuple[int, ...]) -> Bits:
     side = np.maximum(w, h)
     inside = (x0 > 0) & (y0 > 0) & (x1 < width) & (y1 < height)
     large = side >= max(5, 0.015 * max(shape))
-    solid = (parts.area > 0.8 * w * h) & (w > 0.5 * h)
+    solid = (10 * parts.area > 8 * w * h) & (2 * w > h)
     keep: Bits = large & ~solid
     whole: Bits = keep & inside
     if not whole.any():  # cropped close

@@ -1,4 +1,4 @@
-"""Pixels -> pixels at another size, or the largest and smallest of those around each."""
+"""Pixels -> pixels at another size, or the largest and smallest of those around each; all in whole numbers."""
 
 from __future__ import annotations
 
@@ -11,39 +11,68 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Bytes = npt.NDArray[np.uint8]
-    Floats = npt.NDArray[np.floating[Any]]
+    Shorts = npt.NDArray[np.uint16]
+    Ints = npt.NDArray[np.int64]
 
 
 def reduce(a: Bytes, factor: int) -> Bytes:
-    """uint8 (H, W) -> the means of its factor x factor blocks; those at the right and bottom edge may be smaller."""
+    """uint8 (H, W) -> the means of its factor x factor blocks; those at the right and bottom edge may be smaller.
+
+    Of n pixels with the sum s it is ((s + n // 2) * (2**24 // n)) >> 24, as Pillow has it.
+    """
     return a if factor <= 1 else np.array(Image.fromarray(np.ascontiguousarray(a)).reduce(factor))
 
 
-def resample(a: npt.NDArray[Any], size: tuple[int, int]) -> Floats:
-    """(H, W) -> float32 of `size`, (H, W): means over areas where it shrinks, linear where it grows."""
-    factor = min(a.shape[0] // size[0], a.shape[1] // size[1])
-    if factor > 2 and a.dtype == np.uint8:
-        a = reduce(a, factor // 2)
-    rows, columns = _weights(a.shape[0], size[0]), _weights(a.shape[1], size[1])
-    result: Floats = rows @ a.astype(np.float32) @ columns.T
+def enlarge(a: Bytes, factor: int) -> Bytes:
+    """uint8 (H, W) -> uint8 (H * factor, W * factor), linear between the middles of pixels, rounded on each axis."""
+    if factor == 1:
+        return a
+    for axis in (0, 1):
+        a = np.moveaxis(_lengthened(np.moveaxis(a, axis, 0), factor), 0, axis)
+    return np.ascontiguousarray(a)
+
+
+def _lengthened(a: Bytes, factor: int) -> Bytes:
+    wide = a.astype(np.uint16)
+    before, after = np.concatenate([wide[:1], wide[:-1]]), np.concatenate([wide[1:], wide[-1:]])
+    result = np.empty((len(a) * factor, *a.shape[1:]), np.uint8)
+    for phase in range(factor):
+        off = 2 * phase + 1 - factor  # from the pixel's middle, in parts of 2 * factor
+        other = after if off > 0 else before
+        mixed = wide * np.uint16(2 * factor - abs(off)) + other * np.uint16(abs(off)) + np.uint16(factor)
+        result[phase::factor] = mixed // np.uint16(2 * factor)
     return result
 
 
-def _weights(n: int, m: int) -> Floats:
-    """float32 (m, n), rows sum to 1: a box as wide as a target pixel, or a triangle where m is larger."""
-    middle = (np.arange(m)[:, None] + 0.5) * n / m
-    if m > n:
-        reach = np.clip(middle, 0.5, n - 0.5) - (np.arange(n) + 0.5)
-        weight = np.maximum(1 - np.abs(reach), 0)
-    else:
-        half = n / m / 2
-        weight = np.minimum(middle + half, np.arange(n) + 1) - np.maximum(middle - half, np.arange(n))
-        weight = np.maximum(weight, 0)
-    share: Floats = (weight / weight.sum(1, keepdims=True)).astype(np.float32)
-    return share
+def resample(a: Bytes, size: tuple[int, int]) -> Bytes:
+    """uint8 (H, W) -> uint8 of `size`, (H, W): means over areas where an axis shrinks, linear where it grows.
+
+    The weights are whole 256ths and every sum stays below 2**24, so that float32 is exact in any order.
+    """
+    rows, columns = weights(a.shape[0], size[0]), weights(a.shape[1], size[1])
+    sums = rows @ a.astype(np.float32) @ columns.T
+    result: Bytes = ((sums.astype(np.int32) + 32768) >> 16).astype(np.uint8)
+    return result
 
 
-def slide(a: Bytes, reach: int, axis: int, largest: bool) -> Bytes:
+def weights(n: int, m: int) -> npt.NDArray[np.float32]:
+    """float32 (m, n) of whole numbers, rows sum to 256: how much of each of n pixels is in each of m."""
+    i, j = np.arange(m)[:, None], np.arange(n + 1)
+    if m <= n:  # how much of target pixel i lies before the edge j, rounded
+        before = np.clip((512 * (j * m - i * n) + n) // (2 * n), 0, 256)
+        parts: npt.NDArray[np.float32] = np.diff(before, axis=1).astype(np.float32)
+        return parts
+    place = np.clip((2 * np.arange(m) + 1) * n - m, 0, 2 * m * (n - 1))  # in 2 * m-ths of a pixel
+    low = place // (2 * m)
+    part = (256 * (place - 2 * m * low) + m) // (2 * m)
+    share = np.zeros((m, n + 1), np.float32)
+    share[np.arange(m), low] = 256 - part
+    share[np.arange(m), low + 1] = part
+    result: npt.NDArray[np.float32] = share[:, :n]
+    return result
+
+
+def slide(a: npt.NDArray[Any], reach: int, axis: int, largest: bool) -> npt.NDArray[Any]:
     """uint8 (H, W) -> the largest (smallest) of `reach` values around each, along one axis; nothing outside counts."""
     pick, outside = (np.maximum, 0) if largest else (np.minimum, 255)
     before = reach // 2 if largest else (reach - 1) // 2
@@ -56,3 +85,18 @@ def slide(a: Bytes, reach: int, axis: int, largest: bool) -> Bytes:
         a = pick(a[:-step], a[step:])
         width += step
     return np.moveaxis(a, 0, axis)
+
+
+def soften(a: Bytes) -> Shorts:
+    """uint8 (H, W) -> uint16 (H, W), four times the 3x3 binomial mean, rounded down; the edge's pixels go on."""
+    p = np.pad(a, 1, mode="edge").astype(np.uint16)
+    down = p[:-2] + p[2:] + (p[1:-1] << np.uint16(1))
+    across = down[:, :-2] + down[:, 2:] + (down[:, 1:-1] << np.uint16(1))
+    result: Shorts = across >> np.uint16(2)
+    return result
+
+
+def quantile(values: npt.NDArray[Any], part: int, of: int) -> int:
+    """Whole numbers from 0 to 1020, (N,) with N > 0 -> the one at place (N - 1) * part // of, in order of size."""
+    count = np.cumsum(np.bincount(values.ravel(), minlength=1))
+    return int(np.searchsorted(count, (int(count[-1]) - 1) * part // of, side="right"))

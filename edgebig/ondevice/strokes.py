@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from . import rules
 from .ink import MIN_INK, threshold
 from .parts import connected, plausible, select, weighted_median
 
 if TYPE_CHECKING:
     from .ink import Scene
-    from .parts import Ints, Parts
+    from .parts import Bits, Parts
+    from .sampling import Bytes, Ints
 
     Box = tuple[int, int, int, int]  # x0, y0, x1, y1, ends excluded
 
@@ -23,40 +25,86 @@ def strokes_of(scene: Scene) -> Parts:
     """Ink that is strong enough, in connected parts, without specks, page edges and rules."""
     ink = scene.ink
     weak = threshold(scene)
-    parts, strength = connected(ink, ink > weak)
-    keep = plausible(parts, ink.shape) & (strength > max(MIN_INK, 6 * scene.noise))
+    mask = ink > weak
+    parts = connected(ink, mask)
+    if rules.may_be_there(parts, mask.shape):
+        mask = rules.without(mask)
+        parts = connected(ink, mask)
+    keep = plausible(parts, ink.shape) & (parts.strength > max(MIN_INK, 6 * scene.noise))
     if not keep.any():
         return select(parts, keep)
-    level = weighted_median(strength[keep], parts.area[keep])
-    parts, strength = connected(ink, ink > max(weak, 0.4 * level))
-    keep = plausible(parts, ink.shape) & (strength > 0.5 * level)
-    return select(parts, keep)
+    level = weighted_median(parts.strength[keep], parts.area[keep])
+    parts = connected(ink, mask & (ink > max(weak, 0.4 * level)))
+    return select(parts, plausible(parts, ink.shape) & (parts.strength > 0.5 * level))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Group:
-    """Strokes of one digit."""
+    """Strokes of one digit: its box, and which of the box's pixels are its own, bool (h, w)."""
 
     box: Box
-    members: tuple[int, ...]
+    mask: Bits
+
+    @property
+    def width(self) -> int:
+        return self.box[2] - self.box[0]
+
+    @property
+    def height(self) -> int:
+        return self.box[3] - self.box[1]
 
 
-def join(parts: Parts) -> list[Group]:
-    """Broken strokes belong to the digit that they overlap or nearly touch; other fragments are specks."""
+def join(parts: Parts, width: int) -> list[Group]:
+    """Broken strokes belong to the digit that they overlap or nearly touch; other fragments are specks.
+
+    `width`: the picture's.
+    """
     height = parts.box[:, 3] - parts.box[:, 1]
     tall = weighted_median(height, height)
-    largest = np.argsort(-parts.area, kind="stable")[:MAX_PARTS]
-    groups = [Group(_four(parts.box[i]), (int(i),)) for i in largest]
-    edges = {int(i): _edge(parts, int(i)) for i in largest}
+    largest = np.sort(np.argsort(-parts.area, kind="stable")[:MAX_PARTS])
+    side = (parts.box[largest, 2:] - parts.box[largest, :2]).max(1)
+    largest = largest[side > 0.08 * tall]
+    edges = {int(i): _edge(parts, int(i), width) for i in largest}
+    boxes: dict[int, Box] = {int(i): _four(parts.box[i]) for i in largest}
+    members = {i: [i] for i in boxes}
+    of = {i: i for i in boxes}
+    pairs = _near(parts.box, largest, 0.15 * tall)
     merged = True
     while merged:
         merged = False
-        for i in range(len(groups)):
-            for j in range(len(groups) - 1, i, -1):
-                if _one_digit(groups[i], groups[j], tall, edges):
-                    groups[i] = _together(groups[i], groups.pop(j))
-                    merged = True
-    return [g for g in groups if _digit_shaped(g.box, tall)]
+        for i, j in pairs:
+            a, b = of[i], of[j]
+            if a == b or not _one_digit(boxes[a], boxes[b], tall, [edges[m] for m in members[a]],
+                                        [edges[m] for m in members[b]]):  # fmt: skip
+                continue
+            boxes[a] = _around(boxes[a], boxes.pop(b))
+            members[a] += members.pop(b)
+            of = {part: a if group == b else group for part, group in of.items()}
+            merged = True
+    kept = [(box, members[i]) for i, box in boxes.items() if _digit_shaped(box, tall)]
+    return [Group(box, parts.mask(np.array(own), box, width)) for box, own in kept]
+
+
+def on_paper(groups: list[Group], paper: Bytes) -> list[Group]:
+    """Without what lies along the edge of the sheet, where one side is much darker: a shadow takes less light."""
+    return [
+        group for group in groups if 5 * int((light := _lights(group, paper)).min()) >= 2 * int(light.max())
+    ]
+
+
+def _lights(group: Group, paper: Bytes) -> Bytes:
+    x0, y0, x1, y1 = group.box
+    margin = max(4, min(group.width, group.height) // 4)
+    return paper[max(y0 - margin, 0) : y1 + margin, max(x0 - margin, 0) : x1 + margin]
+
+
+def _near(box: Ints, which: Ints, most: float) -> list[tuple[int, int]]:
+    """The pairs of parts whose boxes are at most so far apart on each axis, the nearest first."""
+    low, high = box[which, :2], box[which, 2:]
+    apart = (np.maximum(low[:, None], low[None]) - np.minimum(high[:, None], high[None])).max(2)
+    i, j = np.nonzero(np.triu(apart <= most, 1))
+    order = np.argsort(apart[i, j], kind="stable")
+    return [(int(which[i[n]]), int(which[j[n]])) for n in order]
 
 
 def _four(box: Ints) -> Box:
@@ -64,23 +112,22 @@ def _four(box: Ints) -> Box:
     return x0, y0, x1, y1
 
 
-def _edge(parts: Parts, part: int) -> Ints:
+def _edge(parts: Parts, part: int, width: int) -> Ints:
     """The outermost pixels of a part, (N, 2) as y, x: at most 400, to measure gaps by."""
-    x0, y0, x1, y1 = parts.box[part]
-    own = np.pad(parts.label[y0:y1, x0:x1] == part, 1)
+    x0, y0, _, _ = parts.box[part]
+    own = np.pad(parts.mask(np.array([part]), parts.box[part], width), 1)
     inner = own[:-2, 1:-1] & own[2:, 1:-1] & own[1:-1, :-2] & own[1:-1, 2:]
     ys, xs = np.nonzero(own[1:-1, 1:-1] & ~inner)
     points = np.stack([ys + y0, xs + x0], 1)
     return points[:: -(-len(points) // 400)]
 
 
-def _together(a: Group, b: Group) -> Group:
-    (ax0, ay0, ax1, ay1), (bx0, by0, bx1, by1) = a.box, b.box
-    return Group((min(ax0, bx0), min(ay0, by0), max(ax1, bx1), max(ay1, by1)), a.members + b.members)
+def _around(a: Box, b: Box) -> Box:
+    return min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3])
 
 
-def _one_digit(a: Group, b: Group, tall: float, edges: dict[int, Ints]) -> bool:
-    (ax0, ay0, ax1, ay1), (bx0, by0, bx1, by1) = a.box, b.box
+def _one_digit(a: Box, b: Box, tall: float, edges_a: list[Ints], edges_b: list[Ints]) -> bool:
+    (ax0, ay0, ax1, ay1), (bx0, by0, bx1, by1) = a, b
     in_x, in_y = min(ax1, bx1) - max(ax0, bx0), min(ay1, by1) - max(ay0, by0)
     narrow, low = min(ax1 - ax0, bx1 - bx0), min(ay1 - ay0, by1 - by0)
     if max(-in_x, -in_y) > 0.15 * tall:
@@ -93,17 +140,17 @@ def _one_digit(a: Group, b: Group, tall: float, edges: dict[int, Ints]) -> bool:
     if low < 0.4 * tall and in_x > 0.5 * narrow:
         return True
     small = min(max(ax1 - ax0, ay1 - ay0), max(bx1 - bx0, by1 - by0)) < 0.5 * tall
-    return _gap(a, b, edges) < (0.1 if small else 0.05) * tall
+    gap = (0.1 if small else 0.05) * tall
+    return bool(_gap_squared(np.concatenate(edges_a), np.concatenate(edges_b)) < gap * gap)
 
 
-def _gap(a: Group, b: Group, edges: dict[int, Ints]) -> float:
-    p, q = (np.concatenate([edges[m] for m in g.members]) for g in (a, b))
-    return float(np.sqrt(((p[:, None] - q[None]) ** 2).sum(2).min()))
+def _gap_squared(p: Ints, q: Ints) -> int:
+    return int(((p[:, None] - q[None]) ** 2).sum(2).min())
 
 
 def _digit_shaped(box: Box, tall: float) -> bool:
     w, h = box[2] - box[0], box[3] - box[1]
-    return max(w, h) > 0.4 * tall and h < 2.5 * tall and w < 2.6 * h
+    return max(w, h) > 0.4 * tall and h < 2.5 * tall and w < 4 * h
 
 
 def in_lines(groups: list[Group]) -> list[list[Group]]:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from edgebig.ondevice.preprocess import find_digits, stroke_width
+from edgebig.ondevice.preprocess import find_digits
+from edgebig.ondevice.shaping import stroke_width
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -89,7 +90,7 @@ def test_digits_are_as_mnist_was_made(draw: Callable[..., Bytes]) -> None:
             assert abs((weight.sum(1) * np.arange(28)).sum() - 14) <= 0.51
             assert abs((weight.sum(0) * np.arange(28)).sum() - 14) <= 0.51
             assert digit.image_u8.max() > 220
-            assert 1.8 <= stroke_width(digit.image_u8 / 255) <= 4.5, (pen, name)
+            assert 1.8 <= stroke_width(digit.image_u8) <= 4.5, (pen, name)
 
 
 def test_the_same_picture_gives_the_same_answer(draw: Callable[..., Bytes]) -> None:

@@ -52,3 +52,15 @@ def test_of_too_many_strokes_the_largest_are_read(
     monkeypatch.setattr(strokes, "MAX_PARTS", 3)
     marks = [("7", 5 + 62 * i, 60, height) for i, height in enumerate((70, 50, 75, 55, 80))]
     assert [digit.box[0] // 62 for digit in find_digits(draw(marks))] == [0, 2, 4]
+
+
+def test_a_digit_on_ruled_paper_is_read_without_the_rules(draw: Callable[..., Bytes]) -> None:
+    marks = [("4", 60, 60, 110), ("7", 180, 60, 110)]
+    grey = draw(marks)
+    for y in range(15, 240, 32):
+        grey[y : y + 2] = np.minimum(grey[y : y + 2], 150)
+    plain, ruled = find_digits(draw(marks)), find_digits(grey)
+    assert len(ruled) == len(plain) == 2
+    for a, b in zip(plain, ruled, strict=True):
+        assert np.abs(np.array(a.box) - b.box).max() <= 4
+        assert np.abs(a.image_u8.astype(int) - b.image_u8).mean() < 8
