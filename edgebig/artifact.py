@@ -72,6 +72,20 @@ class HostAccuracy(Spec):
     inherited_from: Sha256 | None = None
 
 
+class Threshold(Spec):
+    """The least confidence with which a thing is taken for one of the classes, and what it did on validation.
+
+    There it kept `kept` of `known` examples of the classes, read rightly or not, and left out `rejected` of `unknown`
+    things that are of no class. What is below it has no label.
+    """
+
+    confidence: float = Field(gt=0, lt=1)
+    known: int
+    kept: int
+    unknown: int
+    rejected: int
+
+
 class PassRecord(Spec):
     """A pass that made this file, and what it achieved."""
 
@@ -104,10 +118,16 @@ class Card(Spec):
     data: Data | None = None
     # The real value of one step of the quantized output, also where floats stand behind it; None in a float model.
     output_step: float | None = None
+    # None: of whatever is shown, the likeliest class is told.
+    threshold: Threshold | None = None
     validation_examples: int
     seed: int
     versions: dict[str, str]
     host_accuracy: HostAccuracy
+
+    def least_confidence(self) -> float | None:
+        """Below it a thing is of no class; None: there is no such bound."""
+        return self.threshold.confidence if self.threshold else None
 
     def data_spec(self) -> Data:
         """What gives the examples that this model was trained, validated and tested with."""

@@ -19,8 +19,9 @@ _SECONDS_A_PICTURE = 10.0
 def predict(model: Artifact, images: Sequence[Path], target: Device) -> Iterator[Event]:
     """A `prediction` {image, label, confidence, digits} or an `error` {image, problem, hint} a picture, in order.
 
-    digits: [{label, confidence, box: [x, y, width, height] in pixels, line: from 0}], in reading order. A model of
-    whole pictures finds none and gives `top` besides, the likeliest [{label, confidence}].
+    digits: [{label, confidence, box: [x, y, width, height] in pixels, line: from 0}], in reading order. Where the card
+    has a threshold, what is below it stands in `rejected` alone, likewise. A model of whole pictures finds none and
+    gives `top` besides, the likeliest [{label, confidence}].
     Raises EdgebigError where the model has no card, is not whole, or takes no pictures such as its card says.
     """
     if not isinstance(target, LocalDevice):
@@ -42,6 +43,7 @@ def predict(model: Artifact, images: Sequence[Path], target: Device) -> Iterator
         "delegate_options": target.delegate_options,
         "preprocessing": card.preprocessing.model_dump(),
         "classes": card.classes,
+        "threshold": card.least_confidence(),
         "images": [str(image) for image in images],
     }
     store = lookup.cache_dir() / "local"

@@ -160,6 +160,29 @@ def test_several_lines_are_read_line_by_line(
     assert one.startswith(f"{tmp_path / 'line.png'}: 10 (")
 
 
+def test_what_is_below_the_card_s_threshold_is_no_digit(model: Path, tmp_path: Path) -> None:
+    page = picture(tmp_path / "page.png", "10", "  7", "04")
+    (before,) = answers(model, page)
+    assert "rejected" not in before
+    least = sorted(digit["confidence"] for digit in before["digits"])
+    assert least[1] < least[2]
+    card = json.loads(model.with_suffix(".json").read_text())
+    bound = {"confidence": least[2] - 1 / 512, "known": 5, "kept": 3, "unknown": 0, "rejected": 0}
+    model.with_suffix(".json").write_text(json.dumps({**card, "threshold": bound}))
+    (answer,) = answers(model, page)
+    assert answer["digits"] == [digit for digit in before["digits"] if digit["confidence"] >= least[2]]
+    assert answer["rejected"] == [digit for digit in before["digits"] if digit["confidence"] < least[2]]
+    assert answer["label"] == "".join(digit["label"] for digit in answer["digits"])
+    assert answer["confidence"] == least[2]
+
+
+def test_a_threshold_keeps_what_is_just_as_sure() -> None:
+    scores = np.array([0.25, 0.75], np.float32)
+    assert ondevice_predict.is_known(scores, None)
+    assert ondevice_predict.is_known(scores, 0.75)
+    assert not ondevice_predict.is_known(scores, 0.7500001)
+
+
 def test_a_whole_picture_is_one_class(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,8 +17,8 @@ TOP = 5
 def predict(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """A `prediction` or an `error` (with its image) for each of task["images"], in order.
 
-    task: {model: path, runtime, delegate, threads, gpu_precision, delegate_options, preprocessing, classes, images:
-    [path, ...]}. What is looked at, digits or the whole picture, stands in its preprocessing as `framing`.
+    task: {model: path, runtime, delegate, threads, gpu_precision, delegate_options, preprocessing, classes, threshold,
+    images: [path, ...]}. What is looked at, digits or the whole picture, stands in its preprocessing as `framing`.
     """
     model = loading.load(task["model"], task)
     classes, outputs = len(task["classes"]), model.output.shape[-1]
@@ -59,19 +59,31 @@ def _check_input(model: infer.Loaded, name: str, finds_digits: bool) -> None:
 
 
 def read(model: infer.Loaded, task: dict[str, Any], grey_u8: Any) -> dict[str, Any]:
-    """The digits of one grey picture: each with its box and its line, from 0; one label, as sure as the least sure."""
+    """The digits of one grey picture: each with its box and its line, from 0; one label, as sure as the least sure.
+
+    task: {preprocessing, classes, threshold}. With a threshold there is `rejected` besides: the same of each thing that
+    is less sure, and so is no digit; in `digits` and `label` it is left out. Of None, or without one, all are digits.
+    """
     found = preprocess.find_digits(grey_u8)
-    digits = []
+    threshold = task.get("threshold")
+    digits, rejected = [], []
     if found:
         images_u8 = np.stack([digit.image_u8 for digit in found])[..., np.newaxis]
         scores = model.scores(infer.classify(model, images_u8, task["preprocessing"]))
         for digit, row in zip(found, scores):
-            digits.append({**_best(task, row, 1)[0], "box": list(digit.box), "line": digit.line})
+            thing = {**_best(task, row, 1)[0], "box": list(digit.box), "line": digit.line}
+            (digits if is_known(row, threshold) else rejected).append(thing)
     return {
         "label": "".join(digit["label"] for digit in digits),
         "confidence": min((digit["confidence"] for digit in digits), default=0.0),
         "digits": digits,
+        **({} if threshold is None else {"rejected": rejected}),
     }
+
+
+def is_known(scores: Any, threshold: float | None) -> bool:
+    """Whether a row of real scores (classes,) is sure enough of one of them; of None every row is."""
+    return threshold is None or float(scores.max()) >= threshold
 
 
 def read_whole(model: infer.Loaded, task: dict[str, Any], image: str) -> dict[str, Any]:
