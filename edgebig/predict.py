@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from edgebig import artifact, lookup
 from edgebig.artifact import Artifact
@@ -28,14 +29,24 @@ def predict(model: Artifact, images: Sequence[Path], target: Device) -> Iterator
         raise EdgebigError(
             f"{target.name}: a {target.kind} device cannot read pictures", "use --device local"
         )
+    task = {"model": str(model.path), **task_of(model, target), "images": [str(image) for image in images]}
+    store = lookup.cache_dir() / "local"
+    deadline_s = _DEADLINE_S + _SECONDS_A_PICTURE * len(images)
+    yield from local.run_ondevice(local.python_of(target), "predict", task, store, deadline_s)
+
+
+def task_of(model: Artifact, target: Device) -> dict[str, Any]:
+    """What the runner must know to read pictures with it there, but for where the model lies.
+
+    Raises EdgebigError where the model has no card or is not whole, or the runtime runs no .tflite.
+    """
     if target.runtime == "tensorflow":
         raise EdgebigError(
             f"{target.name}: TensorFlow runs Keras models, not a .tflite", "use --device local"
         )
     card = artifact.require_card(model, "which says what a picture must be made into, and its classes")
-    task = {
+    return {
         "schema": PROTOCOL,
-        "model": str(model.path),
         "runtime": target.runtime,
         "delegate": target.delegate,
         "threads": target.threads,
@@ -44,8 +55,4 @@ def predict(model: Artifact, images: Sequence[Path], target: Device) -> Iterator
         "preprocessing": card.preprocessing.model_dump(),
         "classes": card.classes,
         "threshold": card.least_confidence(),
-        "images": [str(image) for image in images],
     }
-    store = lookup.cache_dir() / "local"
-    deadline_s = _DEADLINE_S + _SECONDS_A_PICTURE * len(images)
-    yield from local.run_ondevice(local.python_of(target), "predict", task, store, deadline_s)

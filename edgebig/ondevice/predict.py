@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,19 +20,10 @@ def predict(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
     task: {model: path, runtime, delegate, threads, gpu_precision, delegate_options, preprocessing, classes, threshold,
     images: [path, ...]}. What is looked at, digits or the whole picture, stands in its preprocessing as `framing`.
     """
-    model = loading.load(task["model"], task)
-    classes, outputs = len(task["classes"]), model.output.shape[-1]
-    if classes != outputs:
-        raise Fault(
-            "bad-model",
-            f"{task['model']}: {outputs} outputs, and its card names {classes} classes",
-            "the card is of another model; make them again",
-        )
-    finds_digits = task["preprocessing"]["framing"] == "ink"
-    _check_input(model, task["model"], finds_digits)
+    model = load(task)
     for image in task["images"]:
         try:
-            if finds_digits:
+            if finds_digits(task):
                 answer = read(model, task, picture.read_picture(image))
             else:
                 answer = read_whole(model, task, image)
@@ -41,9 +32,28 @@ def predict(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield {**fault.event(), "image": image}
 
 
-def _check_input(model: infer.Loaded, name: str, finds_digits: bool) -> None:
+def load(task: dict[str, Any]) -> infer.Loaded:
+    """The model of a task of `predict`. Raises Fault where it takes no such pictures, or has not its card's classes."""
+    model = loading.load(task["model"], task)
+    classes, outputs = len(task["classes"]), model.output.shape[-1]
+    if classes != outputs:
+        raise Fault(
+            "bad-model",
+            f"{task['model']}: {outputs} outputs, and its card names {classes} classes",
+            "the card is of another model; make them again",
+        )
+    _check_input(model, task["model"], finds_digits(task))
+    return model
+
+
+def finds_digits(task: dict[str, Any]) -> bool:
+    """Whether its model reads the digits in a picture; else it tells the class of the whole."""
+    return bool(task["preprocessing"]["framing"] == "ink")
+
+
+def _check_input(model: infer.Loaded, name: str, digits: bool) -> None:
     batch, shape = model.input.shape[0], model.input.shape[1:]
-    if batch == 1 and finds_digits and shape != DIGIT_SHAPE:
+    if batch == 1 and digits and shape != DIGIT_SHAPE:
         raise Fault(
             "shape",
             f"{name}: it takes {'x'.join(map(str, shape))}; digits found in a picture (framing 'ink', says its "
@@ -65,14 +75,25 @@ def read(model: infer.Loaded, task: dict[str, Any], grey_u8: Any) -> dict[str, A
     is less sure, and so is no digit; in `digits` and `label` it is left out. Of None, or without one, all are digits.
     """
     found = preprocess.find_digits(grey_u8)
+    return answer(task, found, score(model, task, found))
+
+
+def score(model: infer.Loaded, task: dict[str, Any], found: Sequence[preprocess.Digit]) -> Any:
+    """Real scores (N, classes) of the digits that were found."""
+    if not found:
+        return np.empty((0, len(task["classes"])), np.float32)
+    images_u8 = np.stack([digit.image_u8 for digit in found])[..., np.newaxis]
+    return model.scores(infer.classify(model, images_u8, task["preprocessing"]))
+
+
+def answer(task: dict[str, Any], found: Sequence[preprocess.Digit], scores: Any) -> dict[str, Any]:
+    """What `read` tells of the digits that were found and their real scores (N, classes)."""
     threshold = task.get("threshold")
-    digits, rejected = [], []
-    if found:
-        images_u8 = np.stack([digit.image_u8 for digit in found])[..., np.newaxis]
-        scores = model.scores(infer.classify(model, images_u8, task["preprocessing"]))
-        for digit, row in zip(found, scores):
-            thing = {**_best(task, row, 1)[0], "box": list(digit.box), "line": digit.line}
-            (digits if is_known(row, threshold) else rejected).append(thing)
+    digits: list[dict[str, Any]] = []
+    rejected: list[dict[str, Any]] = []
+    for digit, row in zip(found, scores):
+        thing = {**_best(task, row, 1)[0], "box": list(digit.box), "line": digit.line}
+        (digits if is_known(row, threshold) else rejected).append(thing)
     return {
         "label": "".join(digit["label"] for digit in digits),
         "confidence": min((digit["confidence"] for digit in digits), default=0.0),
@@ -90,7 +111,13 @@ def read_whole(model: infer.Loaded, task: dict[str, Any], image: str) -> dict[st
     """The class of one picture file, and the likeliest ones, `top`. No digits were sought: `digits` is empty."""
     _, height, width, channels = model.input.shape
     image_u8 = whole.to_input(image, (height, width, channels), task["preprocessing"]["fit"])
-    (row,) = model.scores(infer.classify(model, image_u8[np.newaxis], task["preprocessing"]))
+    outputs = infer.classify(model, image_u8[np.newaxis], task["preprocessing"])
+    return answer_whole(task, model.scores(outputs))
+
+
+def answer_whole(task: dict[str, Any], scores: Any) -> dict[str, Any]:
+    """What `read_whole` tells of its real scores (1, classes)."""
+    (row,) = scores
     top = _best(task, row, TOP)
     return {**top[0], "digits": [], "top": top}
 
