@@ -44,6 +44,10 @@ class Failure:
     hint: str
     exit_code: int
 
+    @property
+    def told(self) -> str:
+        return f"{self.problem} ({self.hint})" if self.hint else self.problem
+
 
 @dataclass(frozen=True)
 class Outcome:

@@ -17,10 +17,13 @@ from hypothesis import strategies as st
 from edgebig import artifact, bench, bounds, cli, device, stats
 from edgebig.bench import Settings
 from edgebig.bounds import Bounds, Outcome
+from edgebig.campaign import Found, Row
 from edgebig.data import source
 from edgebig.errors import EdgebigError
+from edgebig.group import Failure
 from edgebig.measurement import Latency, Measurement
 from edgebig.recipe import Data
+from edgebig.report.bounds import cases
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
 
@@ -208,3 +211,33 @@ def test_a_place_that_takes_no_xml_is_told_before_anything_is_measured(tmp_path:
     model = golden(tmp_path / "run")
     assert edgebig("bench", str(model), "--device", "fake", "--junit", str(tmp_path)) == 1
     assert not (model.parent / "bench").exists()
+
+
+def test_a_device_that_fails_is_an_error_in_the_xml_of_a_ci(tmp_path: Path) -> None:
+    model, xml = str(golden(tmp_path / "run")), tmp_path / "bench.xml"
+    xml.write_text("what an earlier run found")
+    nobody = tmp_path / "nobody.toml"
+    nobody.write_text(f'kind = "local"\npython = "{tmp_path}/no-python"\n')
+    assert edgebig("bench", model, *QUICK, "--device", str(nobody), "--junit", str(xml)) == 4
+    suite = ET.parse(xml).getroot()[0]
+    assert (suite.attrib["tests"], suite.attrib["errors"], suite.attrib["failures"]) == ("1", "1", "0")
+    (error,) = suite.iter("error")
+    assert "no-python: cannot be started: No such file" in error.attrib["message"]
+
+
+def test_so_is_one_of_several_and_what_is_asked_wrongly(measured: Measurement, tmp_path: Path) -> None:
+    found = Found(
+        [
+            Row("pi4", "", measured, Path("pi4.json")),
+            Row("pixel", "", failure=Failure("phone 1234 went away", "plug it in again", 4)),
+        ]
+    )
+    told = [(case.subject, case.verdict, case.text) for case in cases(found, [], [])]
+    assert told[1] == ("pixel", "ERROR", "phone 1234 went away (plug it in again)")
+    # A setting that cannot be had is what a sweep over the others found out.
+    found.best["pixel"] = ()
+    assert [case.verdict for case in cases(found, [], [])][1] is None
+    xml = tmp_path / "bench.xml"
+    assert edgebig("bench", str(tmp_path / "gone.tflite"), "--junit", str(xml)) == 1
+    (error,) = ET.parse(xml).getroot().iter("error")
+    assert "gone.tflite" in error.attrib["message"]

@@ -380,6 +380,14 @@ def test_a_ci_gets_its_xml(saved: dict[str, str], tmp_path: Path, strict: bool) 
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
+def test_what_cannot_be_compared_is_an_error_in_it(saved: dict[str, str], tmp_path: Path) -> None:
+    assert edgebig("compare", saved["base"], "gone.json", "--junit", str(tmp_path / "j.xml")) == 1
+    suite = ET.parse(tmp_path / "j.xml").getroot()[0]
+    assert (suite.attrib["tests"], suite.attrib["errors"]) == ("1", "1")
+    (error,) = suite.iter("error")
+    assert "gone.json" in error.attrib["message"]
+
+
 def test_all_of_it_is_json(saved: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     assert edgebig("compare", saved["base"], saved["slow"], "--and", "20us", "--json") == 3
     found = json.loads(capsys.readouterr().out)

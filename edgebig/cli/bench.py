@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -14,7 +14,7 @@ from edgebig.errors import EXIT_INTERRUPTED, EXIT_SHORTFALL, EdgebigError
 
 if TYPE_CHECKING:
     from edgebig.bounds import Bounds, Outcome
-    from edgebig.campaign import Found, Row
+    from edgebig.campaign import Asked, Found, Row
     from edgebig.device import Device
 
 T = TypeVar("T")
@@ -116,37 +116,44 @@ def bench(
     A bound is PASS where the whole 95 % interval keeps it, FAIL where none of it does (exit 3), else INCONCLUSIVE
     (exit 0, with --strict 3).
     """
-    from edgebig import campaign, files
+    from edgebig import campaign
     from edgebig.bench import Settings
     from edgebig.bounds import Bounds
 
-    wanted = Wanted(
-        require_delegate, Bounds(min_accuracy, max_p50, max_p90, max_size), strict=strict, junit=junit
-    )
-    if junit is not None:
-        files.check_writable(junit)
-    if resume is not None:
-        if models:
-            raise EdgebigError("--resume goes with no models: the record names them", "leave them out")
-        _show(campaign.Found([_measured(lambda: campaign.resume(resume, data))]), json, wanted)
-        return
-    settings = Settings(
-        examples, processes, rounds, samples, deadline_s=deadline,
-        cores=cores, priority=priority, cool_down_c=cool_down, soak_s=soak, energy=energy,
-        profile=profile,
-    )  # fmt: skip
-    asked = campaign.Asked(
-        _targets(device, everywhere),
-        models or (),
-        settings,
-        _numbers(threads),
-        _delegates(delegate),
-        data,
-        out,
-    )
+    with options.error_as_xml(junit, "edgebig bench", str(resume or device or "local")):
+        wanted = Wanted(
+            require_delegate, Bounds(min_accuracy, max_p50, max_p90, max_size), strict=strict, junit=junit
+        )
+        settings = Settings(
+            examples, processes, rounds, samples, deadline_s=deadline,
+            cores=cores, priority=priority, cool_down_c=cool_down, soak_s=soak, energy=energy,
+            profile=profile,
+        )  # fmt: skip
+        if resume is not None:
+            found = _resumed(resume, models or (), data)
+        else:
+            asked = campaign.Asked(
+                _targets(device, everywhere), models or (), settings, _numbers(threads), _delegates(delegate), data, out
+            )  # fmt: skip
+            found = _benched(asked, wanted)
+        _show(found, json, wanted)
+
+
+def _resumed(path: Path, models: Sequence[str], data: Path | None) -> Found:
+    from edgebig import campaign
+
+    if models:
+        raise EdgebigError("--resume goes with no models: the record names them", "leave them out")
+    return campaign.Found([_measured(lambda: campaign.resume(path, data))])
+
+
+def _benched(asked: Asked, wanted: Wanted) -> Found:
+    from edgebig import campaign
+    from edgebig.bounds import Bounds
+
     if asked.is_sweep and wanted.bounds != Bounds():
         raise EdgebigError("bounds go with one setting, not with a sweep", "bound the best one")
-    _show(_measured(lambda: campaign.run(asked)), json, wanted)
+    return _measured(lambda: campaign.run(asked))
 
 
 def measure(models: list[str], json: bool) -> None:

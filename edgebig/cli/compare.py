@@ -78,14 +78,10 @@ def compare(
     Slower is FAIL only past --max-regression and --and both. Exit 3 where one is FAIL; INCONCLUSIVE is exit 0, with
     --strict 3.
     """
-    from edgebig import comparing, files
+    from edgebig import comparing
     from edgebig.comparing.speed import Limits
     from edgebig.report import compared as report
-    from edgebig.report import junit as xml
 
-    limits = Limits(max_regression, and_, max_loss)
-    if junit is not None:
-        files.check_writable(junit)
     of_models = {
         "--device": device,
         "--data": data,
@@ -93,20 +89,31 @@ def compare(
         "--processes": processes,
         "--out": out,
     }
-    if _is_record(a) or (b is not None and _is_record(b)):
-        found = _records(a, b, limits, [name for name, value in of_models.items() if value is not None])
-    else:
-        record, path = _in_turns(a, b, device, data, examples, processes, out)
-        found = comparing.within(record, limits, str(path))
+    with options.error_as_xml(junit, "edgebig compare", f"{a} {b or ''}".rstrip()):
+        limits = Limits(max_regression, and_, max_loss)
+        if _is_record(a) or (b is not None and _is_record(b)):
+            found = _records(a, b, limits, [name for name, value in of_models.items() if value is not None])
+        else:
+            record, path = _in_turns(a, b, device, data, examples, processes, out)
+            found = comparing.within(record, limits, str(path))
     if junit is not None:
-        text = xml.document("edgebig compare", report.cases(found), report.properties(found), strict=strict)
-        files.write_text(junit, text)
+        _write_xml(junit, found, strict)
     if json:
         options.print_json(comparing.record(found))
     else:
         for line in report.lines(found):
             options.echo(line)
     raise typer.Exit(options.exit_code(found.verdict, strict))
+
+
+def _write_xml(path: Path, found: Compared, strict: bool) -> None:
+    from edgebig import files
+    from edgebig.report import compared as report
+    from edgebig.report import junit
+
+    files.write_text(
+        path, junit.document("edgebig compare", report.cases(found), report.properties(found), strict=strict)
+    )
 
 
 def _is_record(name: str) -> bool:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from edgebig.errors import EXIT_OK, EXIT_SHORTFALL
+from edgebig.errors import EXIT_OK, EXIT_SHORTFALL, EdgebigError
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Set = Annotated[
@@ -73,6 +74,27 @@ def share(text: str) -> float:
     if match is None or (not match[2] and float(match[1]) > 1):
         raise typer.BadParameter(f"'{text}' is no share: use as in 5% or 0.05")
     return float(match[1]) / (100 if match[2] else 1)
+
+
+@contextlib.contextmanager
+def error_as_xml(path: Path | None, suite: str, subject: str) -> Iterator[None]:
+    """What fails within is written to `path` too, as JUnit's error of `subject`: a CI that reads the file would
+    else read what an earlier run found. Raises OSError where that cannot be written, before anything is done.
+    """
+    if path is None:
+        yield
+        return
+    from edgebig import files
+    from edgebig.report import junit
+
+    files.check_writable(path)
+    try:
+        yield
+    except (EdgebigError, OSError) as error:
+        hint = getattr(error, "hint", "")
+        told = f"{error} ({hint})" if hint else str(error)
+        files.write_text(path, junit.document(suite, [junit.Case(subject, "measured", "ERROR", told)], {}))
+        raise
 
 
 def exit_code(verdict: str, strict: bool) -> int:

@@ -43,7 +43,9 @@ def cases(found: Found, outcomes: list[tuple[Row, Outcome]], lacking: list[str])
     listed = []
     for row in found.rows:
         if row.failure is not None:
-            listed.append(Case(row.name, "measured", "FAIL", row.failure.problem))
+            # Of a sweep, of which another setting was measured, it is what the sweep found out.
+            is_found_out = row.device in found.best
+            listed.append(Case(row.name, "measured", None if is_found_out else "ERROR", row.failure.told))
         for model in row.measurement.models if row.measurement else ():
             told = f"{model.verdict}: {model.cause}" if model.cause else model.verdict
             listed.append(

@@ -63,11 +63,7 @@ def _cells(model: ModelResult, provenance: str) -> list[str]:
 
 def _failures(rows: Sequence[Row]) -> list[str]:
     lines = [
-        (
-            f"failed: {row.failure.problem.removeprefix(f'{row.device}: ')}"
-            + (f" ({row.failure.hint})" if row.failure.hint else ""),
-            row,
-        )
+        (f"failed: {row.failure.told.removeprefix(f'{row.device}: ')}", row)
         for row in rows
         if row.failure is not None
     ]

@@ -17,14 +17,16 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "testsuite": ({"name", "tests", "failures", "errors", "skipped"}, {"properties", "testcase"}),
     "properties": (set(), {"property"}),
     "property": ({"name", "value"}, set()),
-    "testcase": ({"name", "classname"}, {"failure", "skipped", "system-out"}),
+    "testcase": ({"name", "classname"}, {"failure", "error", "skipped", "system-out"}),
+    "error": ({"type", "message"}, set()),
     "failure": ({"type", "message"}, set()),
     "skipped": ({"type", "message"}, set()),
     "system-out": (set(), set()),
 }
 ANY = st.text(st.characters(), max_size=20)  # surrogates and control characters too
 CASES = st.lists(
-    st.builds(Case, ANY, ANY, st.sampled_from(["PASS", "FAIL", "INCONCLUSIVE", None]), ANY), max_size=6
+    st.builds(Case, ANY, ANY, st.sampled_from(["PASS", "FAIL", "ERROR", "INCONCLUSIVE", None]), ANY),
+    max_size=6,
 )
 
 
@@ -47,11 +49,15 @@ def test_any_text_makes_a_whole_document(
     assert len(group) == len(cases) + 1
     found = [[child.tag for child in case] for case in group.findall("testcase")]
     wanted = {
-        "PASS": "system-out", "FAIL": "failure", "INCONCLUSIVE": "failure" if strict else "skipped", None: "skipped"
+        "PASS": "system-out", "FAIL": "failure", "ERROR": "error",
+        "INCONCLUSIVE": "failure" if strict else "skipped", None: "skipped",
     }  # fmt: skip
     assert found == [[wanted[case.verdict]] for case in cases]
-    counted = [sum(tags == [tag] for tags in found) for tag in ("failure", "skipped")]
-    assert [group.attrib["failures"], group.attrib["skipped"]] == [str(count) for count in counted]
+    counted = [sum(tags == [tag] for tags in found) for tag in ("failure", "error", "skipped")]
+    assert [group.attrib[key] for key in ("failures", "errors", "skipped")] == [
+        str(count) for count in counted
+    ]
+    assert root.attrib["errors"] == group.attrib["errors"]
     assert group.attrib["tests"] == root.attrib["tests"] == str(len(cases))
 
 
