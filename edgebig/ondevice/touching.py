@@ -56,7 +56,7 @@ def _halves(group: Group, scene: Scene) -> tuple[Group, Group] | None:
 
 def _stroke(small: Bytes) -> float:
     """The mean stroke width: twice the area by the edge's length."""
-    bold = np.pad(2 * small > small.max(), 1)
+    bold = np.pad(small > small.max() // 2, 1)
     crossings = int((bold[1:] != bold[:-1]).sum()) + int((bold[:, 1:] != bold[:, :-1]).sum())
     return 2 * int(bold.sum()) / max(crossings * (np.pi / 4), 1)
 
