@@ -1,0 +1,133 @@
+// A job on this phone: a fresh Worker for each measurement, and their events passed on; the twin of
+// edgebig/ondevice/runner.py. Nothing is timed while the page is hidden: it waits, and a turn that was begun is done again.
+import { Crew } from "./crew.js";
+
+const CHUNK = 100;
+// A model that hangs the Worker is told from a slow one by this; a phone that slept does not count as hanging.
+const STEP_LIMIT_MS = 180_000;
+
+// The events of a job from `job.resume_from` on. what: {job, tables, models: {sha256: Uint8Array}, images, facts};
+// images: {data: Uint8Array, count, size} or null. Ends with result, or with error.
+export async function* run(what, attention) {
+  const { job, facts } = what;
+  yield { event: "ready", protocol: 1, facts };
+  yield { event: "condition", when: "before", ...(await conditions()) };
+  try {
+    for (const model of job.models) {
+      if (model.preprocessing === null) {
+        if (job.want.includes("latency")) yield* predictions(what, model, attention, true);
+      } else if (job.want.includes("predictions") || job.want.includes("outputs")) {
+        yield* predictions(what, model, attention, false);
+      }
+    }
+    if (job.want.includes("latency")) {
+      for (let process = job.resume_from ?? 0; process < job.processes; process++) {
+        yield* latency(what, process, attention);
+      }
+    }
+  } catch (error) {
+    yield error.event ?? { event: "error", code: "child-died", problem: `${error.message}`, hint: "reload the page on the phone" };
+    return;
+  }
+  yield { event: "condition", when: "after", ...(await conditions()) };
+  yield { event: "result", complete: true };
+}
+
+async function* predictions(what, model, attention, loadOnly) {
+  const crew = new Crew("process.js");
+  try {
+    yield* (await step(crew, opening(what, [model], false))).events;
+    const count = loadOnly ? 0 : Math.min(what.images.count, what.job.examples);
+    for (let start = 0; start < count; start += CHUNK) {
+      await attention.front();
+      const answer = await step(crew, { step: "predict", model: 0, start, end: Math.min(start + CHUNK, count) });
+      yield* answer.events;
+    }
+  } finally {
+    crew.end();
+  }
+}
+
+async function* latency(what, process, attention) {
+  const { job } = what;
+  const stamp = { process };
+  yield { event: "condition", when: "process", ...stamp, ...(await conditions()) };
+  const crew = new Crew("process.js");
+  try {
+    const timed = (message) => undisturbed(crew, message, attention, stamp);
+    for (const event of (await step(crew, opening(what, job.models, true))).events) yield { ...event, ...stamp };
+    yield* timed({ step: "settle", warmupS: job.warmup_s });
+    for (let round = 0; round < job.rounds; round++) {
+      for (let model = 0; model < job.models.length; model++) {
+        yield* timed({ step: "measure", model, round, samples: job.samples });
+      }
+    }
+  } finally {
+    crew.end();
+  }
+}
+
+// A step that counts only if the page was in front from its beginning to its end.
+async function* undisturbed(crew, message, attention, stamp) {
+  for (;;) {
+    const hiddenMs = attention.hiddenMs;
+    await attention.front();
+    if (attention.hiddenMs > hiddenMs) {
+      const hidden_s = Math.round((attention.hiddenMs - hiddenMs) / 100) / 10;
+      yield { event: "condition", when: "paused", hidden_s, ...stamp };
+    }
+    const { hidings } = attention;
+    const { events } = await step(crew, message);
+    if (attention.hidings !== hidings) continue;
+    for (const event of events) yield { ...event, ...stamp };
+    return;
+  }
+}
+
+function opening({ job, tables, models, images }, chosen, timed) {
+  return {
+    step: "open",
+    models: chosen.map(({ sha256, name, preprocessing }) => ({
+      sha256,
+      name,
+      bytes: models[sha256],
+      table: preprocessing === null ? null : tables[sha256],
+    })),
+    images,
+    timed,
+    want: job.want,
+    delegate: job.delegate,
+    threads: job.threads,
+    precision: job.gpu_precision,
+  };
+}
+
+async function step(crew, message) {
+  let timer;
+  const tooLong = new Promise((_, reject) => {
+    let left = STEP_LIMIT_MS;
+    timer = setInterval(() => {
+      // A timer of a page that sleeps does not run: only time awake counts.
+      left -= 1000;
+      if (left <= 0) reject(new Error(`the model did not answer within ${STEP_LIMIT_MS / 1000} s`));
+    }, 1000);
+  });
+  try {
+    const answer = await Promise.race([crew.ask(message), tooLong]);
+    if (answer.fault) throw Object.assign(new Error(answer.fault.problem), { event: answer.fault });
+    return answer;
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+async function conditions() {
+  const reading = { unix_s: Math.round(Date.now()) / 1000 };
+  try {
+    const battery = await navigator.getBattery?.();
+    if (battery) reading.battery = { level: battery.level, charging: battery.charging };
+  } catch {
+    // Not every browser tells of it.
+  }
+  return reading;
+}
