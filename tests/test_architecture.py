@@ -215,6 +215,7 @@ THIRD_PARTY_OF = {
     "compress": THIRD_PARTY | {"litert_quantizer"},
     "setup": set(),
     "ondevice": {"numpy", "PIL"} | RUNTIMES,
+    "phone": {"starlette", "uvicorn", "h11", "segno", "cryptography"},
     "check.activations": {"numpy", "tflite_micro"} | RUNTIMES,
     "export": {"numpy"},
     "micro": {"numpy", "tflite_micro"},  # the second in the child alone, which an environment of its own runs

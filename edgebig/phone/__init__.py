@@ -1,0 +1,1 @@
+"""The page that makes any phone a device: its server, certificate and QR code, and LiteRT.js for it."""

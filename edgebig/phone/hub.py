@@ -1,0 +1,291 @@
+"""The phones that have opened the page: what each is asked, how far it is, and what it has answered.
+
+The server's thread and those of the host's sessions meet here, behind one lock.
+"""
+
+from __future__ import annotations
+
+import queue
+import secrets
+import statistics
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from edgebig.phone import facts as facts_of
+from edgebig.phone.events import Checker, Event
+
+State = Literal["joined", "waits", "works", "away", "done", "failed"]
+# Not heard of for so long, and without an open line: asleep, or out of the network.
+AWAY_S = 20.0
+_MOST_EVENTS = 500
+
+
+class Refused(Exception):
+    """What a page is told with `status`, and `more` beside it."""
+
+    def __init__(self, status: int, problem: str, hint: str = "", **more: Any) -> None:
+        super().__init__(problem)
+        self.status = status
+        self.body = {"problem": problem, "hint": hint, **more}
+
+
+@dataclass(frozen=True)
+class Again:
+    """Stands in a phone's answers where its page was loaded anew: what was not whole before it is lost."""
+
+
+Answer = Event | Again
+
+
+@dataclass
+class Task:
+    """A job of one phone, numbered; `next`: the number of the event that is wanted."""
+
+    number: int
+    job: Mapping[str, Any]
+    tables: Mapping[str, list[float]]
+    checker: Checker
+    next: int = 0
+
+
+@dataclass
+class Handset:
+    """A phone. `answers`: the events of its task, for the one session that waits for them."""
+
+    id: str
+    name: str
+    facts: dict[str, Any]
+    answers: queue.Queue[Answer] = field(default_factory=queue.Queue)
+    task: Task | None = None
+    tasks: int = 0
+    line: int = 0  # the number of the last line that was opened: an older one closes
+    open: bool = False
+    arrived: bool = False
+    ended: str | None = None
+    failed: bool = False
+    seen_s: float = 0.0
+    note: str = ""
+    done: int = 0
+    of: int = 0
+    p50_ns: float | None = None
+    accuracy: float | None = None
+
+    def state(self, now_s: float) -> State:
+        if self.ended is not None:
+            return "failed" if self.failed else "done"
+        if not self.open and now_s - self.seen_s > AWAY_S:
+            return "away"
+        if self.task is not None:
+            return "works"
+        return "waits" if self.arrived else "joined"
+
+
+class Hub:
+    """`mode`: "bench" where a page asks for its job at once, "page" where its owner does; `limit`: so many phones."""
+
+    def __init__(self, mode: Literal["bench", "page"], limit: int) -> None:
+        self.mode = mode
+        self._lock = threading.RLock()
+        self._limit = limit
+        self._phones: dict[str, Handset] = {}
+        self._arrivals: queue.SimpleQueue[Handset] = queue.SimpleQueue()
+        self._blobs: dict[str, bytes] = {}
+        self._closed: str | None = None
+
+    # ------------------------------------------------------------ what pages do
+
+    def join(self, wanted: object, told: object) -> Handset:
+        """The phone of that id where it is known, else a new one. Raises Refused."""
+        try:
+            facts = facts_of.checked(told)
+        except ValueError as error:
+            raise Refused(400, str(error)) from error
+        with self._lock:
+            phone = self._phones.get(wanted) if isinstance(wanted, str) else None
+            if phone is None:
+                if self._closed is not None:
+                    raise Refused(503, self._closed)
+                if len(self._phones) >= self._limit:
+                    raise Refused(
+                        503,
+                        f"{self._limit} phones are here already",
+                        "start another edgebig, or ask for more",
+                    )
+                phone = Handset(secrets.token_urlsafe(12), f"phone-{len(self._phones) + 1}", facts)
+                self._phones[phone.id] = phone
+            phone.seen_s = time.monotonic()
+            return phone
+
+    def phone(self, wanted: str | None) -> Handset:
+        """Raises Refused where there is none of that id."""
+        with self._lock:
+            phone = self._phones.get(wanted or "")
+            if phone is None:
+                raise Refused(404, "no phone of that id", "load the page again")
+            phone.seen_s = time.monotonic()
+            return phone
+
+    def open_line(self, phone: Handset, has: int) -> int:
+        """A page listens for its job from now on, and is at work on number `has`; gives the line's number."""
+        with self._lock:
+            phone.line += 1
+            phone.open = True
+            if phone.ended is not None and self.mode == "page":
+                # Its owner asks for one more bench.
+                phone.ended, phone.failed, phone.arrived, phone.of, phone.accuracy = (
+                    None,
+                    False,
+                    False,
+                    0,
+                    None,
+                )
+            if not phone.arrived:
+                phone.arrived = True
+                self._arrivals.put(phone)
+            if phone.task is not None and phone.task.next and phone.task.number != has:
+                phone.task = None
+                phone.answers.put(Again())
+            return phone.line
+
+    def close_line(self, phone: Handset, line: int) -> None:
+        with self._lock:
+            if phone.line == line:
+                phone.open = False
+                phone.seen_s = time.monotonic()
+
+    def line_says(self, phone: Handset, line: int) -> tuple[str, int, dict[str, Any]]:
+        """What a line has to say now: the event's name, a number that is another when it is another, and its data."""
+        with self._lock:
+            phone.seen_s = time.monotonic()
+            if phone.line != line:
+                return "end", -1, {"why": "this page was opened again elsewhere"}
+            if phone.ended is not None:
+                return "end", -1, {"why": phone.ended}
+            if (task := phone.task) is not None:
+                job = {"number": task.number, "next": task.next, "job": task.job, "tables": task.tables}
+                return "job", task.number, job
+            if self._closed is not None and not phone.tasks:
+                return "end", -1, {"why": self._closed}
+            return "wait", 0, {"why": "the host prepares the job"}
+
+    def take(self, phone: Handset, body: object) -> int:
+        """The events of a POST; gives the number of the next one that is wanted. Raises Refused."""
+        if not isinstance(body, dict):
+            raise Refused(400, "not an object")
+        number, first, events = body.get("job"), body.get("first"), body.get("events")
+        if type(number) is not int or type(first) is not int or not isinstance(events, list) or first < 0:
+            raise Refused(400, "wants 'job' and 'first', whole numbers, and 'events', a list")
+        if len(events) > _MOST_EVENTS:
+            raise Refused(413, f"more than {_MOST_EVENTS} events at once", "send fewer")
+        with self._lock:
+            task = phone.task
+            if task is None or task.number != number:
+                raise Refused(
+                    409,
+                    "another job is wanted now",
+                    job=task.number if task else 0,
+                    next=task.next if task else 0,
+                )
+            if first > task.next:
+                raise Refused(409, "events are missing", job=task.number, next=task.next)
+            for event in events[task.next - first :]:
+                try:
+                    checked = task.checker.checked(event)
+                except ValueError as error:
+                    raise Refused(
+                        400, f"event {task.next}: {error}", job=task.number, next=task.next
+                    ) from error
+                task.next += 1
+                _noted(phone, checked)
+                phone.answers.put(checked)
+            return task.next
+
+    def blob(self, sha256: str) -> bytes:
+        """Raises Refused where nothing of that hash was put there."""
+        with self._lock:
+            if sha256 not in self._blobs:
+                raise Refused(404, "nothing of that hash is here")
+            return self._blobs[sha256]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row for each phone, in the order in which they joined."""
+        now_s = time.monotonic()
+        with self._lock:
+            return [
+                {
+                    "phone": number,
+                    "name": phone.name,
+                    "about": facts_of.about(phone.facts),
+                    "state": phone.state(now_s),
+                    "note": phone.note,
+                    "done": phone.done,
+                    "of": phone.of,
+                    "p50_ns": phone.p50_ns,
+                    "accuracy": phone.accuracy,
+                }
+                for number, phone in enumerate(self._phones.values(), 1)
+            ]
+
+    # ------------------------------------------------------------ what the host does
+
+    def put(self, sha256: str, data: bytes) -> None:
+        with self._lock:
+            self._blobs[sha256] = data
+
+    def arrival(self, limit_s: float) -> Handset | None:
+        """The next phone that asks for a job; None where none does within `limit_s`."""
+        try:
+            return self._arrivals.get(timeout=limit_s)
+        except queue.Empty:
+            return None
+
+    def give(
+        self, phone: Handset, job: Mapping[str, Any], tables: Mapping[str, list[float]], of: int
+    ) -> None:
+        """A task for the phone, of `of` steps, whose events come as its answers."""
+        with self._lock:
+            while not phone.answers.empty():
+                phone.answers.get_nowait()
+            phone.tasks += 1
+            phone.task = Task(phone.tasks, job, tables, Checker(job))
+            phone.of = max(phone.of, of)
+            phone.done = phone.of - of
+
+    def finish(
+        self, phone: Handset, why: str, *, failed: bool = False, accuracy: float | None = None
+    ) -> None:
+        """The page is told that it has nothing more to do."""
+        with self._lock:
+            phone.ended, phone.failed, phone.accuracy, phone.task = why, failed, accuracy, None
+            phone.note = why
+
+    def close(self, why: str) -> None:
+        """No more phones from now on; those without a job are told `why`."""
+        with self._lock:
+            self._closed = why
+
+    def is_away(self, phone: Handset) -> bool:
+        with self._lock:
+            return phone.state(time.monotonic()) == "away"
+
+    def are_told(self) -> bool:
+        """Whether no page listens any more: each has had its end."""
+        with self._lock:
+            return not any(phone.open for phone in self._phones.values())
+
+
+def _noted(phone: Handset, event: Event) -> None:
+    """How far it is, for its row."""
+    match event["event"]:
+        case "outputs":
+            phone.done += len(event["labels"])
+            phone.note = "accuracy"
+        case "sample":
+            phone.done += 1
+            phone.note = f"process {event['process'] + 1}"
+            phone.p50_ns = statistics.median(event["ns"])
+        case "progress":
+            phone.note = event["note"]
