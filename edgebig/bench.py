@@ -27,7 +27,7 @@ from edgebig.data.examples import Examples, per_class
 from edgebig.device import Device, LocalDevice
 from edgebig.drivers.protocol import Event, Job, JobModel, Session, Wanted
 from edgebig.errors import DeviceError, EdgebigError
-from edgebig.measurement import Measurement, Open, Truth
+from edgebig.measurement import Incomplete, Measurement, Open, Truth
 from edgebig.ondevice.cooling import BUDGET_S
 from edgebig.progress import track
 from edgebig.recipe import Data
@@ -151,12 +151,21 @@ def measure(
         except DeviceError as error:
             if (part := partial.kept(job, seen, error.problem)) is None:
                 raise
-            collected = Collected()
-            for kept in part.events:
-                collected.add(kept.model_dump())
-            record = measurement(session, collected, subject, target, settings)
-            raise partial.Unfinished(error, record.model_copy(update={"incomplete": part})) from error
+            record = unfinished(session, job, part, subject, target, settings)
+            raise partial.Unfinished(error, record) from error
         return measurement(session, collected, subject, target, settings)
+
+
+def unfinished(
+    session: Session, job: Job, part: Incomplete, subject: Subject, target: Device, settings: Settings
+) -> Measurement:
+    """The record of a part: of the models that were loaded by then, with all that is needed to go on."""
+    collected = Collected()
+    for event in partial.shown(job, part):
+        collected.add(event)
+    loaded = tuple(item for item in subject.artifacts if item.sha256 in collected.loaded)
+    record = measurement(session, collected, replace(subject, artifacts=loaded), target, settings)
+    return record.model_copy(update={"incomplete": part})
 
 
 def _noted(events: Iterator[Event], seen: list[Event]) -> Iterator[Event]:

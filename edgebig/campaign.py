@@ -12,7 +12,6 @@ from typing import Any
 
 from edgebig import artifact, bench, drivers, group, inventory, measurement, probe, runs, sweep, targets
 from edgebig import device as devices
-from edgebig import partial as incomplete
 from edgebig.artifact import Artifact
 from edgebig.bench import Settings, Subject
 from edgebig.device import AdbDevice, Device
@@ -20,7 +19,7 @@ from edgebig.drivers import adbclient
 from edgebig.errors import EXIT_DEVICE, EdgebigError
 from edgebig.group import Failure, Outcome
 from edgebig.measurement import Measurement
-from edgebig.partial import Unfinished
+from edgebig.partial import Unfinished, UnfinishedSweep
 from edgebig.progress import say
 from edgebig.sweep import Best, Sweep
 from edgebig.targets.table import TARGETS
@@ -131,7 +130,7 @@ def run(asked: Asked) -> Found:
             tasks.append(group.Task(target, _call(asked, target, subject, places[target.name])))
 
         def keep(outcome: Outcome) -> None:
-            found.rows += _kept(outcome, places[outcome.device])
+            found.rows += kept(outcome, places[outcome.device])
             if isinstance(outcome.result, Sweep):
                 found.best[outcome.device] = outcome.result.best
 
@@ -157,7 +156,7 @@ def _side_by_side(tasks: Sequence[group.Task], keep: Callable[[Outcome], None], 
 def _call(asked: Asked, target: Device, subject: Subject, places: Mapping[str, Path]) -> Callable[[], Any]:
     if asked.is_sweep:
         wanted = sweep.variants(target, asked.threads, asked.delegates)
-        return partial(sweep.sweep, subject, target, wanted, asked.settings)
+        return partial(_swept, subject, target, wanted, asked.settings, places)
     return partial(_measured, subject, target, asked.settings, places[""])
 
 
@@ -169,30 +168,18 @@ def _measured(subject: Subject, target: Device, settings: Settings, path: Path) 
         raise unfinished.keep(path) from unfinished
 
 
-def resume(path: Path, data: Path | None) -> Row:
-    """What the incomplete record at `path` lacks, measured, and the whole of it, written there.
-
-    Raises EdgebigError where it is none, or its models are other files now.
-    """
-    record, _ = incomplete.load(path)
-    artifacts = [artifact.load(Path(model.name)) for model in record.models]
-    for item, model in zip(artifacts, record.models, strict=True):
-        if item.sha256 != model.sha256:
-            raise EdgebigError(
-                f"{item.path}: is another file than the one that {path} measured",
-                "measure anew, without --resume",
-            )
-    paths = [item.path for item in artifacts]
-    target = devices.of_facts(record.device.model_dump(), str(path))
-    folder, source = data or runs.data_folder(paths[0].parent), runs.usual_source(paths, data)
+def _swept(
+    subject: Subject,
+    target: Device,
+    wanted: Sequence[tuple[str, Device]],
+    settings: Settings,
+    places: Mapping[str, Path],
+) -> Sweep:
+    """Where the device goes away, what was measured of each setting is written to its place."""
     try:
-        whole = bench.bench(
-            artifacts, target, Settings(**record.settings.model_dump()), folder, source, record
-        )
-    except Unfinished as unfinished:
-        raise unfinished.keep(path) from unfinished
-    measurement.save(whole, path)
-    return Row(target.name, "", whole, path)
+        return sweep.sweep(subject, target, wanted, settings)
+    except UnfinishedSweep as unfinished:
+        raise unfinished.keep(places) from unfinished
 
 
 # ---------------------------------------------------------------- what is measured
@@ -253,7 +240,8 @@ def _places(asked: Asked, target: Device, subject: Subject) -> dict[str, Path]:
     return places
 
 
-def _kept(outcome: Outcome, places: Mapping[str, Path]) -> list[Row]:
+def kept(outcome: Outcome, places: Mapping[str, Path]) -> list[Row]:
+    """The outcome's rows, after their records were saved."""
     if outcome.failure is not None:
         return [Row(outcome.device, "", failure=outcome.failure)]
     if isinstance(outcome.result, Measurement):

@@ -44,10 +44,11 @@ class Collected:
             case "loaded":
                 self.loaded[event["model"]] = event
             case "outputs":
-                self.labels[event["model"]] += event["labels"]
+                # A driver that cannot go on behind the answers of an earlier session gives them again.
+                self.labels[event["model"]][event["start"] :] = event["labels"]
                 if "raw" in event:
                     values = np.frombuffer(base64.b64decode(event["raw"]), event["dtype"])
-                    self.raw[event["model"]].append(values.reshape(len(event["labels"]), -1))
+                    self._add_raw(event, values.reshape(len(event["labels"]), -1))
             case "memory":
                 self.memory[event["model"]] = event
             case "warmup":
@@ -67,13 +68,19 @@ class Collected:
             case "fit":
                 self.fits[event["model"]] = Fit.model_validate(event["fit"])
 
+    def _add_raw(self, event: Event, values: npt.NDArray[Any]) -> None:
+        parts = self.raw[event["model"]]
+        if event["start"] < sum(len(part) for part in parts):
+            parts[:] = [np.concatenate(parts)[: event["start"]]]
+        parts.append(values)
+
     def outputs(self, sha256: str) -> npt.NDArray[Any] | None:
         return np.concatenate(self.raw[sha256]) if self.raw[sha256] else None
 
 
 def steps(job: Job) -> int:
     """How far `collect` will advance over the job."""
-    pictures = job.examples * sum(model.preprocessing is not None for model in job.models)
+    pictures = sum(job.examples - model.answered for model in job.models if model.preprocessing is not None)
     turns = ((job.processes - job.resume_from) * job.rounds + int(job.soak_s)) * len(job.models)
     return pictures * ("predictions" in job.want) + turns * ("latency" in job.want)
 

@@ -177,14 +177,40 @@ class Truth(Spec):
     labels: tuple[int, ...]
 
 
+class Fault(Spec):
+    """What an EdgebigError said."""
+
+    problem: str
+    hint: str
+    exit_code: int
+
+
+class Turned(Spec):
+    """A setting of a sweep that was cut off: the device as it then is, how many of its `turns` were whole, the name of
+    its `record` in the same folder (of no turn there is none), and why it was left out, if it was.
+    """
+
+    label: str
+    device: Open
+    turns: int
+    record: str = ""
+    failure: Fault | None = None
+
+
 class Incomplete(Spec):
-    """The device went away (`why`): `processes` of the `of` wanted are whole. `job` and `events`: to go on from."""
+    """The device went away (`why`): `processes` of the `of` wanted are whole, and `answers` of the `answers_of` are in.
+
+    `job` and `events`: to go on from; `sweep`: all settings, in their order, where this is one of them.
+    """
 
     why: str
     processes: int
     of: int
+    answers: int = 0
+    answers_of: int = 0
     job: Open
     events: tuple[Open, ...]
+    sweep: tuple[Turned, ...] = ()
 
 
 class Measurement(Spec):

@@ -1,18 +1,20 @@
-"""What was measured before a device went away: whole processes are kept, and a later session goes on behind them."""
+"""What was measured before a device went away: whole processes and the answers are kept, and a later session goes on
+behind them.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from edgebig import measurement as measurements
 from edgebig.drivers.protocol import Event, Job
 from edgebig.errors import DeviceError, EdgebigError
-from edgebig.measurement import Incomplete, Measurement, Open
+from edgebig.measurement import Incomplete, Measurement, Open, Turned
 
-_PREDICTIONS = ("predictions", "outputs")
+PREDICTIONS = ("predictions", "outputs")
 
 
 class Unfinished(DeviceError):
@@ -27,16 +29,46 @@ class Unfinished(DeviceError):
         measurements.save(self.measurement, path)
         part = self.measurement.incomplete
         assert part is not None
+        what = f"{part.processes} of {part.of} processes"
+        if part.processes == 0 and part.answers_of:
+            what = f"{part.answers:,} of {part.answers_of:,} answers and no process"
         return DeviceError(
-            f"{self.problem}\n{part.processes} of {part.of} processes are kept in {path}",
+            f"{self.problem}\n{what} are kept in {path}",
             f"{self.hint}; then go on with: edgebig bench --resume {path}",
+        )
+
+
+class UnfinishedSweep(DeviceError):
+    """The device went away after some turns of a sweep. `settings`: all of them, each with its record if it has one."""
+
+    def __init__(self, error: DeviceError, settings: Sequence[tuple[Turned, Measurement | None]]) -> None:
+        super().__init__(error.problem, error.hint)
+        self.settings = tuple(settings)
+
+    def keep(self, places: Mapping[str, Path]) -> DeviceError:
+        """Writes a record for each setting to its label's place, as `Unfinished.keep` does."""
+        sweep = tuple(
+            turned.model_copy(update={"record": places[turned.label].name}) for turned, _ in self.settings
+        )
+        first, turns, wanted = None, 0, 0
+        for turned, record in self.settings:
+            if record is None or record.incomplete is None:
+                continue
+            part = record.incomplete.model_copy(update={"sweep": sweep})
+            measurements.save(record.model_copy(update={"incomplete": part}), places[turned.label])
+            first, turns, wanted = first or places[turned.label], turns + part.processes, part.of
+        assert first is not None
+        of = wanted * sum(turned.failure is None for turned in sweep)
+        return DeviceError(
+            f"{self.problem}\n{turns} of {of} turns are kept, in a record for each setting in {first.parent}",
+            f"{self.hint}; then go on with all of them: edgebig bench --resume {first}",
         )
 
 
 def kept(job: Job, events: Sequence[Event], why: str) -> Incomplete | None:
     """What of the `events` of a cut-off `job` stands; None where that is nothing.
 
-    Predictions stand where all are there; a process where the next one had begun.
+    A process stands where the next one had begun, and answers as far as they came.
     """
     stamped = [event["process"] for event in events if "process" in event]
     begun = max(stamped, default=0)
@@ -44,47 +76,76 @@ def kept(job: Job, events: Sequence[Event], why: str) -> Incomplete | None:
     last = max((at for at, event in enumerate(events) if "process" in event), default=-1)
     first = min((at for at, event in enumerate(events) if "process" in event), default=len(events))
     whole = begun + 1 if stamped and last < len(events) - 1 else begun
-    if not stamped and not _all_predicted(job, events):
-        return None
     standing = [
         event
         for at, event in enumerate(events)
         if (at < first if "process" not in event else event["process"] < whole)
     ]
+    return incomplete(job, standing, whole, why) if whole or any(answered(job, standing).values()) else None
+
+
+def incomplete(job: Job, standing: Sequence[Event], processes: int, why: str) -> Incomplete:
+    """That of the events that stand, so many `processes` among them."""
+    answers = answered(job, standing)
     return Incomplete(
         why=why,
-        processes=whole,
+        processes=processes,
         of=job.processes,
+        answers=sum(answers.values()),
+        answers_of=job.examples * len(answers),
         job=Open.model_validate(job.to_json()),
         events=tuple(Open.model_validate(event) for event in standing),
     )
 
 
-def _all_predicted(job: Job, events: Sequence[Event]) -> bool:
-    if "predictions" not in job.want:
-        return False
-    count = {model.sha256: 0 for model in job.models if model.preprocessing is not None}
+def answered(job: Job, events: Sequence[Event]) -> dict[str, int]:
+    """sha256 of each model that is to answer -> of how many pictures, from the first on, the answers are in."""
+    if not set(PREDICTIONS) & set(job.want):
+        return {}
+    found = {model.sha256: 0 for model in job.models if model.preprocessing is not None}
     for event in events:
         if event["event"] == "outputs":
-            count[event["model"]] += len(event["labels"])
-    return bool(count) and all(n == job.examples for n in count.values())
+            found[event["model"]] = event["start"] + len(event["labels"])
+    return found
+
+
+def shown(job: Job, part: Incomplete) -> Iterator[Event]:
+    """The events that a record can show: a model's answers only where all are in."""
+    events = [event.model_dump() for event in part.events]
+    answers = answered(job, events)
+    for event in events:
+        if event["event"] != "outputs" or answers[event["model"]] == job.examples:
+            yield event
 
 
 def rest(job: Job, part: Incomplete) -> Job:
     """The job that measures what `part` lacks. Raises EdgebigError where that was another job."""
+    check_same(job, part)
+    answers = answered(job, [event.model_dump() for event in part.events])
+    changes: dict[str, Any] = {
+        "models": tuple(
+            model.model_copy(update={"answered": answers.get(model.sha256, 0)}) for model in job.models
+        ),
+        "resume_from": part.processes,
+    }
+    if all(n == job.examples for n in answers.values()):
+        changes["want"] = tuple(what for what in job.want if what not in PREDICTIONS)
+    return job.model_copy(update=changes)
+
+
+def check_same(job: Job, part: Incomplete) -> None:
+    """Raises EdgebigError where `part` is of another job."""
     now, then = _essence(job.to_json()), _essence(part.job.model_dump())
     if others := sorted(name for name in now.keys() | then.keys() if now.get(name) != then.get(name)):
         raise EdgebigError(
             f"it was measured otherwise than it would be now: {', '.join(others)}",
             "measure anew, without --resume",
         )
-    want = tuple(what for what in job.want if what not in _PREDICTIONS)
-    return job.model_copy(update={"want": want, "resume_from": part.processes})
 
 
 def _essence(job: dict[str, Any]) -> dict[str, Any]:
     """All that matters to what is measured: not by what path a model was named."""
-    models = [{**model, "name": ""} for model in job["models"]]
+    models = [{**model, "name": "", "answered": 0} for model in job["models"]]
     told: dict[str, Any] = json.loads(json.dumps({**job, "models": models, "resume_from": 0}))
     return told
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
-from edgebig import bench, collecting, drivers, stats
+from edgebig import bench, collecting, drivers, partial, stats
 from edgebig.bench import Settings, Subject
 from edgebig.collecting import Collected
 from edgebig.device import Device
 from edgebig.drivers.protocol import Event, Job, Session
 from edgebig.drivers.shell import LinkFault
 from edgebig.errors import DeviceError, EdgebigError
-from edgebig.measurement import Measurement, ModelResult
-from edgebig.progress import track
+from edgebig.measurement import Fault, Measurement, ModelResult, Open, Turned
+from edgebig.progress import Advance, track
 from edgebig.recipe import validate
 
 
@@ -74,18 +75,31 @@ def variants(target: Device, threads: Sequence[int], delegates: Sequence[str]) -
 
 
 def sweep(
-    subject: Subject, target: Device, wanted: Sequence[tuple[str, Device]], settings: Settings
+    subject: Subject,
+    target: Device,
+    wanted: Sequence[tuple[str, Device]],
+    settings: Settings,
+    earlier: Mapping[str, Measurement | EdgebigError] = MappingProxyType({}),
 ) -> Sweep:
     """Measures each of `wanted` on `target` in one session: a process of each, then one of each the other way round.
 
-    A setting that fails is left out from there on. Raises as `bench.measure` does where the board is gone, and where
-    all settings fail.
+    A setting that fails is left out from there on. `earlier`: by its label the incomplete record of a setting that is
+    gone on with, or why it was left out. Raises UnfinishedSweep where the board is gone after some turns, as
+    `bench.measure` does where it is before, and where all settings fail.
     """
     driver = drivers.connect(target)
     with next(iter(driver.sessions())) as session:
-        base = bench.send(session, subject, target, settings).model_copy(update={"processes": 1})
+        base = bench.send(session, subject, target, settings)
         turns = [_Turns(label, variant, base) for label, variant in wanted]
-        _take_turns(session, turns, settings)
+        for one in turns:
+            one.go_on_from(earlier.get(one.label), session)
+        try:
+            _take_turns(session, turns, settings)
+        except LinkFault as error:
+            if not any(one.done for one in turns if one.failure is None):
+                raise
+            cut = [one.cut_off(session, subject, settings, error.problem) for one in turns]
+            raise partial.UnfinishedSweep(error, cut) from error
         swept = tuple(one.swept(session, subject, settings) for one in turns)
     _check_any(target, swept)
     best = (_best(number, swept) for number in range(len(subject.artifacts)))
@@ -93,55 +107,93 @@ def sweep(
 
 
 class _Turns:
-    """What a setting gave so far."""
+    """What a setting gave so far: the events of `done` whole turns, or why it is left out."""
 
     def __init__(self, label: str, variant: Device, base: Job) -> None:
         self.label = label
         self.variant = variant
         changes = {"runtime": variant.runtime, "delegate": variant.delegate, "threads": variant.threads}
         self.job = base.model_copy(update=changes)
-        self.collected = Collected()
+        self.events: list[Event] = []
+        self.done = 0
         self.failure: EdgebigError | None = None
+
+    def go_on_from(self, earlier: Measurement | EdgebigError | None, session: Session) -> None:
+        """Raises EdgebigError where that was measured otherwise, or on another machine."""
+        if isinstance(earlier, EdgebigError):
+            self.failure = earlier
+        elif earlier is not None and earlier.incomplete is not None:
+            partial.check_machine(earlier, session.facts.machine)
+            partial.check_same(self.job, earlier.incomplete)
+            self.events = [event.model_dump() for event in earlier.incomplete.events]
+            self.done = earlier.incomplete.processes
 
     def of(self, turn: int) -> Job:
         """The answers do not change from turn to turn."""
-        answers = ("predictions", "outputs") if turn else ()
-        return self.job.model_copy(
-            update={"want": tuple(want for want in self.job.want if want not in answers)}
-        )
+        answers = partial.PREDICTIONS if turn else ()
+        want = tuple(want for want in self.job.want if want not in answers)
+        return self.job.model_copy(update={"want": want, "processes": 1})
 
     def swept(self, session: Session, subject: Subject, settings: Settings) -> Swept:
         record = None
         if self.failure is None:
-            record = bench.measurement(session, self.collected, subject, self.variant, settings)
+            collected = Collected()
+            for event in self.events:
+                collected.add(event)
+            record = bench.measurement(session, collected, subject, self.variant, settings)
         return Swept(self.variant, self.label, record, self.failure)
+
+    def cut_off(
+        self, session: Session, subject: Subject, settings: Settings, why: str
+    ) -> tuple[Turned, Measurement | None]:
+        """What is kept of it, and the record of that; None where no turn was whole, or it was left out."""
+        facts = Open.model_validate({"name": self.variant.name, **self.variant.model_dump()})
+        turned = Turned(label=self.label, device=facts, turns=0 if self.failure else self.done)
+        if self.failure is not None:
+            error = self.failure
+            fault = Fault(problem=error.problem, hint=error.hint, exit_code=error.exit_code)
+            return turned.model_copy(update={"failure": fault}), None
+        if not self.done:
+            return turned, None
+        part = partial.incomplete(self.job, self.events, self.done, why)
+        return turned, bench.unfinished(session, self.job, part, subject, self.variant, settings)
 
 
 def _take_turns(session: Session, turns: Sequence[_Turns], settings: Settings) -> None:
-    total = sum(collecting.steps(one.of(turn)) for one in turns for turn in range(settings.processes))
+    left = [(one, turn) for one in turns if not one.failure for turn in range(one.done, settings.processes)]
+    total = sum(collecting.steps(one.of(turn)) for one, turn in left)
     with track(f"sweep over {len(turns)} settings", total) as advance:
         for turn in range(settings.processes):
             for one in turns[:: 1 if turn % 2 == 0 else -1]:
-                if one.failure is not None:
+                if one.failure is not None or turn < one.done:
                     continue
-                job, where = one.of(turn), f"{one.label}: turn {turn + 1} of {settings.processes}"
-                events = _of_turn(session.run(job, settings.whole_deadline_s), turn)
+                where = f"{one.label}: turn {turn + 1} of {settings.processes}"
                 try:
-                    collecting.collect(
-                        events,
-                        job,
-                        one.collected,
+                    one.events += _turn(
+                        session,
+                        one.of(turn),
+                        turn,
+                        settings,
                         lambda steps=1, note="", where=where: advance(steps, where),
                     )
+                    one.done = turn + 1
                 except LinkFault:
                     raise
                 except EdgebigError as error:
                     one.failure = error
 
 
-def _of_turn(events: Iterator[Event], turn: int) -> Iterator[Event]:
-    for event in events:
-        yield {**event, "process": turn} if "process" in event else event
+def _turn(session: Session, job: Job, turn: int, settings: Settings, advance: Advance) -> list[Event]:
+    """The events of a whole turn, its number in place of the process's."""
+    events: list[Event] = []
+
+    def stamped() -> Iterator[Event]:
+        for event in session.run(job, settings.whole_deadline_s):
+            events.append({**event, "process": turn} if "process" in event else event)
+            yield events[-1]
+
+    collecting.collect(stamped(), job, Collected(), advance)
+    return events
 
 
 def _check_any(target: Device, swept: Sequence[Swept]) -> None:

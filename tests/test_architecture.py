@@ -140,7 +140,7 @@ ROOMS: dict[str, set[str]] = {
         "lookup", "measurement", "partial", "results",
     },
     "group": {"device"},
-    "sweep": {"device", "drivers", "bench", "collecting", "measurement", "stats"},
+    "sweep": {"device", "drivers", "bench", "collecting", "measurement", "partial", "stats"},
     "probe": {"device", "drivers", "artifact", "bench", "collecting", "group", "runs"},
     "enrol": {"device", "drivers", "inventory", "probe", "setup"},
     "campaign": {
@@ -148,6 +148,9 @@ ROOMS: dict[str, set[str]] = {
         "sweep", "targets",
     },
     "comparing": {"measurement", "stats"},
+    "resuming": {
+        "device", "drivers", "artifact", "bench", "campaign", "group", "measurement", "partial", "runs", "sweep",
+    },
     "bounds": {"measurement", "stats"},
     "blame": {
         "device", "drivers", "lookup", "artifact", "metadata", "bench", "collecting", "stats", "data.examples",

@@ -18,7 +18,7 @@ from edgebig.measurement import Measurement
 GOLDEN = Path(__file__).resolve().parent / "golden"
 MODELS = tuple(JobModel(sha256=name, name=name, preprocessing={}) for name in "ab")
 JOB = Job(
-    models=MODELS, inputs="0", examples=10, runtime="ai-edge-litert", delegate="xnnpack", threads=1, processes=3,
+    models=MODELS, inputs="0", examples=1200, runtime="ai-edge-litert", delegate="xnnpack", threads=1, processes=3,
     rounds=2, samples=2, warmup_s=0.1, want=("predictions", "outputs", "latency"),
 )  # fmt: skip
 
@@ -32,11 +32,16 @@ EVENTS = events_of(JOB)
 
 
 def sorted_out(events: list[Event]) -> dict[str, Any]:
+    """All but the times, which the fake device draws anew in each session: their processes and numbers."""
     collected = Collected()
     for event in events:
         collected.add(event)
     values = dict(vars(collected))
     values.pop("conditions")
+    values["samples"] = {
+        model: {process: [len(event["ns"]) for event in turns] for process, turns in processes.items()}
+        for model, processes in collected.samples.items()
+    }
     return values
 
 
@@ -45,18 +50,22 @@ def test_wherever_it_is_cut_off_the_rest_makes_it_whole(cut: int) -> None:
     part = partial.kept(JOB, EVENTS[:cut], "gone")
     seen = [event for event in EVENTS[:cut] if event["event"] in ("outputs", "sample")]
     if part is None:
-        assert sum(event["event"] == "outputs" for event in seen) < len(MODELS)
+        assert not seen
         return
     kept = [event.model_dump() for event in part.events]
     rest = partial.rest(JOB, part)
     assert rest.resume_from == part.processes
-    assert set(rest.want) == {"latency"}
-    again = [
-        event
-        for event in EVENTS
-        if event["event"] in ("warmup", "sample") and event["process"] >= part.processes
-    ]
-    assert sorted_out(kept + again) == sorted_out(EVENTS)
+    answers = sum(len(event["labels"]) for event in seen if event["event"] == "outputs")
+    assert (part.answers, part.answers_of) == (answers, 2400)
+    assert ("predictions" in rest.want) == (answers < 2400)
+    assert [model.answered for model in rest.models] == [min(answers, 1200), max(answers - 1200, 0)]
+    assert sorted_out(kept + events_of(rest)) == sorted_out(EVENTS)
+    # A driver that takes no notice of what was answered answers it all again.
+    anew = rest.model_copy(update={"models": MODELS})
+    assert sorted_out(kept + events_of(anew)) == sorted_out(EVENTS)
+    # What is shown of it is whole: all answers of a model, or none.
+    shown = [event for event in partial.shown(JOB, part) if event["event"] == "outputs"]
+    assert {sum(len(e["labels"]) for e in shown if e["model"] == name) for name in "ab"} <= {0, 1200}
     # Only the process that was cut off is measured anew.
     assert part.processes >= max((event.get("process", 0) for event in EVENTS[:cut]), default=0)
 
@@ -66,6 +75,20 @@ def test_without_any_model_that_predicts_nothing_is_kept_before_the_first_proces
     events = events_of(timed)
     first = next(at for at, event in enumerate(events) if event["event"] == "warmup")
     assert partial.kept(timed, events[:first], "gone") is None
+
+
+def test_answers_that_were_cut_off_are_a_record_too(tmp_path: Path) -> None:
+    cut = next(at for at, event in enumerate(EVENTS) if event["event"] == "outputs") + 2
+    part = partial.kept(JOB, EVENTS[:cut], "gone")
+    assert part is not None
+    assert (part.processes, part.answers, part.answers_of) == (0, 1000, 2400)
+    record = measurement.Measurement(
+        provenance="fake", device={"name": "a"}, machine={}, conditions=(), settings={}, data={}, models=(),
+        comparisons=(), incomplete=part,
+    )  # fmt: skip
+    told = partial.Unfinished(DeviceError("gone", "bring it back"), record).keep(tmp_path / "part.json")
+    assert told.problem == f"gone\n1,000 of 2,400 answers and no process are kept in {tmp_path}/part.json"
+    assert partial.load(tmp_path / "part.json")[1] == part
 
 
 def test_another_job_is_not_gone_on_with() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import zlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -13,17 +14,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgebig import artifact, bench, drivers, stats, sweep
+from edgebig import artifact, bench, drivers, measurement, partial, resuming, stats, sweep
 from edgebig.bench import Settings, Subject
+from edgebig.campaign import Found
 from edgebig.device import AdbDevice, Device, FakeDevice, LocalDevice, McuDevice
 from edgebig.drivers.fake import FakeSession
 from edgebig.drivers.protocol import Event, Job
 from edgebig.drivers.shell import LinkFault
 from edgebig.errors import DeviceError, EdgebigError
 from edgebig.measurement import Latency
+from edgebig.partial import UnfinishedSweep
 from edgebig.sweep import Best, Swept
 
-GOLDEN = Path(__file__).resolve().parent / "golden"
+ROOT = Path(__file__).resolve().parent.parent
+GOLDEN = ROOT / "tests" / "golden"
 SETTINGS = Settings(examples=50, processes=4, rounds=2, samples=2, warmup_s=0.05)
 
 
@@ -89,16 +93,19 @@ class Recorder(FakeSession):
         yield from super().run(job, deadline_s)
 
 
+class DriverOf:
+    def __init__(self, session: Recorder) -> None:
+        self.session = session
+
+    def sessions(self) -> Iterator[AbstractContextManager[Recorder]]:
+        yield contextlib.nullcontext(self.session)
+
+
 def swept(
     monkeypatch: pytest.MonkeyPatch, delegates: list[str], faults: dict[tuple[str, int], EdgebigError]
 ) -> tuple[Recorder, Any]:
     session = Recorder(faults)
-
-    class Driver:
-        def sessions(self) -> Iterator[AbstractContextManager[Recorder]]:
-            yield contextlib.nullcontext(session)
-
-    monkeypatch.setattr(drivers, "connect", lambda target: Driver())
+    monkeypatch.setattr(drivers, "connect", lambda target: DriverOf(session))
     target = FakeDevice(name="fake")
     wanted = sweep.variants(target, [], delegates)
     return session, sweep.sweep(subject("digits-int8"), target, wanted, SETTINGS)
@@ -142,9 +149,94 @@ def test_where_every_setting_fails_each_is_named(monkeypatch: pytest.MonkeyPatch
         swept(monkeypatch, ["gpu", "none"], faults)
 
 
-def test_a_board_that_is_gone_ends_the_sweep_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_board_that_is_gone_before_any_turn_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(LinkFault, match="gone"):
-        swept(monkeypatch, ["gpu", "none"], {("none", 1): LinkFault("gone", "plug it in")})
+        swept(monkeypatch, ["gpu", "none"], {("gpu", 0): LinkFault("gone", "plug it in")})
+
+
+def cut_off(monkeypatch: pytest.MonkeyPatch, folder: Path) -> tuple[DeviceError, dict[str, Path]]:
+    """A sweep over three settings, of which one fails, another is cut off in its second turn."""
+    faults: dict[tuple[str, int], EdgebigError] = {
+        ("gpu", 0): DeviceError("no GPU", "buy one"),
+        ("none", 1): LinkFault("gone", "plug it in"),
+    }
+    with pytest.raises(UnfinishedSweep) as caught:
+        swept(monkeypatch, ["gpu", "none", "xnnpack"], faults)
+    places = {name: folder / f"fake-{name}.json" for name in ("gpu", "none", "xnnpack")}
+    return caught.value.keep(places), places
+
+
+def gone_on_with(monkeypatch: pytest.MonkeyPatch, path: Path, session: Recorder) -> Found:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(drivers, "connect", lambda target: DriverOf(session))
+    monkeypatch.setattr(bench, "prepared", lambda *_: contextlib.nullcontext(subject("digits-int8")))
+    return resuming.resume(path, None)
+
+
+def test_the_turns_before_a_board_is_gone_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    told, places = cut_off(monkeypatch, tmp_path)
+    assert told.problem == f"gone\n3 of 8 turns are kept, in a record for each setting in {tmp_path}"
+    assert told.hint.endswith(f"then go on with all of them: edgebig bench --resume {places['none']}")
+    assert not places["gpu"].exists()
+    for name, turns in (("none", 1), ("xnnpack", 2)):
+        record, part = partial.load(places[name])
+        assert (part.processes, part.of) == (turns, SETTINGS.processes)
+        assert len(record.models[0].latency.processes) == turns
+        assert [(one.label, one.turns, one.record) for one in part.sweep] == [
+            ("gpu", 0, "fake-gpu.json"), ("none", 1, "fake-none.json"), ("xnnpack", 2, "fake-xnnpack.json"),
+        ]  # fmt: skip
+
+
+def test_a_sweep_that_was_cut_off_is_gone_on_with(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    _, places = cut_off(monkeypatch, tmp_path)
+    session = Recorder({})
+    found = gone_on_with(monkeypatch, places["xnnpack"], session)
+    # Neither the one that failed again, nor a turn twice; and there and back as ever.
+    assert [job.delegate for job in session.jobs] == ["none", "none", "xnnpack", "xnnpack", "none"]
+    assert not any("predictions" in job.want for job in session.jobs)
+    assert [row.setting for row in found.rows] == ["gpu", "none", "xnnpack"]
+    assert found.rows[0].failure is not None
+    assert found.rows[0].failure.problem == "no GPU"
+    for row in found.rows[1:]:
+        assert row.path is not None
+        record = measurement.load(row.path)
+        assert record.incomplete is None
+        assert len(record.models[0].latency.processes) == SETTINGS.processes
+    assert found.best["fake"][0].label in ("none", "xnnpack")
+    with pytest.raises(EdgebigError, match="it is complete"):
+        resuming.resume(places["none"], None)
+
+
+def test_it_may_be_cut_off_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    _, places = cut_off(monkeypatch, tmp_path)
+    session = Recorder({("none", 1): LinkFault("gone again", "plug it in")})
+    with pytest.raises(DeviceError, match="gone again\n4 of 8 turns are kept"):
+        gone_on_with(monkeypatch, places["none"], session)
+    assert partial.load(places["none"])[1].processes == 2
+
+
+@pytest.mark.parametrize("damage", ["gone", "other", "outside"])
+def test_records_that_are_not_of_one_sweep(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, damage: str
+) -> None:
+    monkeypatch.chdir(ROOT)
+    _, places = cut_off(monkeypatch, tmp_path)
+    record = json.loads(places["none"].read_text())
+    if damage == "gone":
+        places["none"].unlink()
+    elif damage == "other":
+        record["incomplete"]["sweep"][1]["turns"] = 3
+        places["none"].write_text(json.dumps(record))
+    else:
+        other = places["xnnpack"].read_text().replace("fake-none.json", "../fake-none.json")
+        places["xnnpack"].write_text(other)
+    problem = {
+        "gone": "is gone, which is",
+        "other": "is not of the same sweep",
+        "outside": "is no file's name",
+    }
+    with pytest.raises(EdgebigError, match=problem[damage]):
+        resuming.resume(places["xnnpack"], None)
 
 
 # ---------------------------------------------------------------- the best

@@ -63,7 +63,7 @@ def bench(
         Path | None,
         typer.Option(
             metavar="RECORD",
-            help="Go on with the incomplete record of a device that went away; it says the rest.",
+            help="Go on with the incomplete record of a device that went away, or all of its sweep; it says the rest.",
         ),
     ] = None,
     cores: Annotated[
@@ -140,11 +140,11 @@ def bench(
 
 
 def _resumed(path: Path, models: Sequence[str], data: Path | None) -> Found:
-    from edgebig import campaign
+    from edgebig import resuming
 
     if models:
         raise EdgebigError("--resume goes with no models: the record names them", "leave them out")
-    return campaign.Found([_measured(lambda: campaign.resume(path, data))])
+    return _measured(lambda: resuming.resume(path, data))
 
 
 def _benched(asked: Asked, wanted: Wanted) -> Found:

@@ -65,15 +65,15 @@ class Answers:
         except Fault as fault:
             raise EdgebigError(f"{model.name}: {fault.problem}", fault.hint) from fault
 
-    def events(self, *, raw: bool) -> Iterator[Event]:
-        """`outputs` of every picture, in chunks; with the outputs' bytes where `raw` is set."""
+    def events(self, *, raw: bool, first: int = 0) -> Iterator[Event]:
+        """`outputs` of every picture from the `first` on, in chunks; with the outputs' bytes where `raw` is set."""
         n = len(self._images_u8)
         picture_bytes = int(np.prod(self._input.shape)) * self._table.itemsize
         step = max(1, min(n, _SLICE_BYTES // picture_bytes))
         batch = self._batch(min(_TOGETHER, step))
-        if batch == 1 and n > _SLOW:
-            say(f"{self._model.name}: one picture at a time: {n:,} starts of benchmark_model")
-        for start in range(0, n, step):
+        if batch == 1 and n - first > _SLOW:
+            say(f"{self._model.name}: one picture at a time: {n - first:,} starts of benchmark_model")
+        for start in range(first, n, step):
             code, text, outputs = self._through(self._images_u8[start : start + step], batch)
             if outputs is None:
                 self._raise(code, text)

@@ -59,7 +59,7 @@ class ToolRuns:
             yield from self._load(model)
         if {"predictions", "outputs"} & set(job.want) and self._tool.takes_inputs:
             for model in job.models:
-                if model.preprocessing is not None:
+                if model.preprocessing is not None and model.answered < job.examples:
                     yield from self._answers(model)
         if "latency" in job.want:
             if "energy" in job.want:
@@ -119,7 +119,7 @@ class ToolRuns:
             images_u8[: self._job.examples],
             self._deadline,
         )
-        yield from answers.events(raw="outputs" in self._job.want)
+        yield from answers.events(raw="outputs" in self._job.want, first=model.answered)
 
     def _summary(self, model: JobModel, process: int) -> Event:
         job = self._job

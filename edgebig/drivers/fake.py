@@ -12,6 +12,7 @@ from edgebig import files
 from edgebig.device import FakeDevice
 from edgebig.drivers.protocol import PROTOCOL, Capabilities, DeviceFacts, Event, Job
 
+_CHUNK = 500
 _FACTS = {"machine": "fake", "system": "fake", "cpu": "none", "cores": 1, "python": "", "runtimes": {}}
 
 
@@ -40,14 +41,14 @@ class FakeSession:
             delegated = {"delegate": "none", "nodes": 0, "of": 1, "partitions": 0, "left": ["FAKE"]}
             yield {"event": "loaded", "model": model.sha256, "delegated": delegated}
             if model.preprocessing is not None and "predictions" in job.want:
-                labels = [0] * job.examples
-                yield {
-                    "event": "outputs",
-                    "model": model.sha256,
-                    "start": 0,
-                    "of": len(labels),
-                    "labels": labels,
-                }
+                for start in range(model.answered, job.examples, _CHUNK):
+                    yield {
+                        "event": "outputs",
+                        "model": model.sha256,
+                        "start": start,
+                        "of": job.examples,
+                        "labels": [0] * min(_CHUNK, job.examples - start),
+                    }
         for process in range(job.resume_from, job.processes if "latency" in job.want else 0):
             for model in job.models:
                 stamp = {"model": model.sha256, "process": process}

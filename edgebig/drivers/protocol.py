@@ -25,13 +25,17 @@ Event = dict[str, Any]
 
 
 class JobModel(Spec):
-    """A model that was put there, and how pictures are made into its input (None: its accuracy is not measured)."""
+    """A model that was put there, and how pictures are made into its input (None: its accuracy is not measured).
+
+    `answered`: of the first so many pictures an earlier session has the answers. A driver may answer them again.
+    """
 
     sha256: str
     # Of the Keras model that TensorFlow, as a runtime, runs in place of the .tflite.
     keras: str | None = None
     name: str
     preprocessing: dict[str, Any] | None
+    answered: int = 0
 
 
 class Job(Spec):

@@ -127,7 +127,7 @@ def _memory(model: dict[str, Any], loaded: Any, path: str, baseline_kb: int | No
 def _predict(
     task: dict[str, Any], model: dict[str, Any], loaded: Any, images_u8: Any
 ) -> Iterator[dict[str, Any]]:
-    for start in range(0, len(images_u8), _CHUNK):
+    for start in range(model.get("answered", 0), len(images_u8), _CHUNK):
         part = images_u8[start : start + _CHUNK]
         raw = infer.classify(loaded, part, model["preprocessing"])
         event = {

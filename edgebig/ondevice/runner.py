@@ -54,7 +54,7 @@ def run(job: dict[str, Any], store: str, entry: list[str], root: str = "/") -> I
         if model["preprocessing"] is None:
             if "latency" in job["want"]:
                 yield from _child(entry, store, {**task, "task": "load", "models": [model]}, {})
-        elif "predictions" in job["want"] or "outputs" in job["want"]:
+        elif {"predictions", "outputs"} & set(job["want"]) and model.get("answered", 0) < job["examples"]:
             yield from _child(entry, store, {**task, "task": "predict", "models": [model]}, {})
     if "probe" in job["want"]:
         from . import probe
