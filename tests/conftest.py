@@ -93,8 +93,15 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report(collector: pytest.Collector) -> Any:
+    loaded_before = "tensorflow" in sys.modules
     report = yield
     _fail_unexpected_skip(report)
+    # Every tier collects every module, so that what one imports at its top all of them pay for.
+    if "tensorflow" in sys.modules and not loaded_before:
+        report.outcome = "failed"
+        report.longrepr = (
+            f"{collector.nodeid} loads TensorFlow when it is collected: import it within the tests"
+        )
     return report
 
 

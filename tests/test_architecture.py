@@ -9,6 +9,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import NamedTuple
@@ -147,10 +148,10 @@ ROOMS: dict[str, set[str]] = {
         "device", "drivers", "artifact", "bench", "group", "inventory", "measurement", "partial", "probe", "runs",
         "sweep", "targets",
     },
-    "comparing": {"measurement", "stats"},
     "resuming": {
         "device", "drivers", "artifact", "bench", "campaign", "group", "measurement", "partial", "runs", "sweep",
     },
+    "comparing": {"measurement", "stats"},
     "bounds": {"measurement", "stats"},
     "blame": {
         "device", "drivers", "lookup", "artifact", "metadata", "bench", "collecting", "stats", "data.examples",
@@ -259,12 +260,13 @@ def imports_of(module: str, path: Path) -> Iterator[Import]:
     package = ["edgebig", *(module.split(".") if module else [])]
     if path.name != "__init__.py":
         package = package[:-1]
+    file = path.relative_to(ROOT)
     for node in ast.walk(ast.parse(path.read_text("utf-8"), str(path))):
-        where = f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield Import(module, alias.name, False, where)
+                yield Import(module, alias.name, False, f"{file}:{node.lineno}")
         elif isinstance(node, ast.ImportFrom):
+            where = f"{file}:{node.lineno}"
             base = package[: len(package) - node.level + 1] if node.level else []
             origin = ".".join([*base, *([node.module] if node.module else [])])
             for alias in node.names:
@@ -273,7 +275,10 @@ def imports_of(module: str, path: Path) -> Iterator[Import]:
                 yield Import(module, deeper if is_module else origin, node.level > 0, where)
 
 
-IMPORTS = [found for name, path in MODULES for found in imports_of(name, path)]
+@cache
+def all_imports() -> tuple[Import, ...]:
+    """Of all modules; a second of work, so not when the tests are collected."""
+    return tuple(found for name, path in MODULES for found in imports_of(name, path))
 
 
 def is_edgebig(target: str) -> bool:
@@ -308,7 +313,7 @@ def test_the_table_of_rooms_runs_one_way() -> None:
 
 def test_imports_follow_the_arrows() -> None:
     faults = []
-    for found in IMPORTS:
+    for found in all_imports():
         free = (
             found.target == "edgebig" and room_of(found.module) != "ondevice"
         )  # `from edgebig import __version__`
@@ -323,7 +328,7 @@ def test_imports_follow_the_arrows() -> None:
 
 def test_modules_import_each_other_in_no_circle() -> None:
     graph: dict[str, set[str]] = {}
-    for found in IMPORTS:
+    for found in all_imports():
         if is_edgebig(found.target):
             target = found.target.removeprefix("edgebig").removeprefix(".")
             # `models/__init__` may hand out its own files, which need its name only to be found.
@@ -335,12 +340,12 @@ def test_modules_import_each_other_in_no_circle() -> None:
 def test_tensorflow_has_one_door() -> None:
     faults = [
         f"{found.where}: imports {found.target}; only edgebig/keras.py may"
-        for found in IMPORTS
+        for found in all_imports()
         if found.target.split(".")[0] in TENSORFLOW and room_of(found.module) != "keras"
     ]
     faults += [
         f"{found.where}: {room_of(found.module)} may not use TensorFlow"
-        for found in IMPORTS
+        for found in all_imports()
         if found.target == "edgebig.keras" and room_of(found.module) not in MAY_IMPORT_KERAS_ROOM
     ]
     assert not faults, "\n".join(faults)
@@ -348,7 +353,7 @@ def test_tensorflow_has_one_door() -> None:
 
 def test_third_party_imports_are_dependencies() -> None:
     faults = []
-    for found in IMPORTS:
+    for found in all_imports():
         top = found.target.split(".")[0]
         if top in sys.stdlib_module_names or top in ("edgebig", "tomllib") or found.relative:
             continue
@@ -358,12 +363,12 @@ def test_third_party_imports_are_dependencies() -> None:
 
 
 def test_the_package_itself_imports_nothing() -> None:
-    assert [found for found in IMPORTS if found.module == "" and found.target != "__future__"] == []
+    assert [found for found in all_imports() if found.module == "" and found.target != "__future__"] == []
 
 
 def test_ondevice_is_a_folder_that_can_be_copied() -> None:
     faults = []
-    for found in IMPORTS:
+    for found in all_imports():
         if room_of(found.module) == "ondevice" and is_edgebig(found.target):
             if not found.relative:
                 faults.append(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from statistics import mean
 
@@ -32,6 +33,7 @@ TEST_EXAMPLES = {"digits-quick": 1_000, "article-logistic": 2_115}
 YARDSTICK = "keras-convnet"
 
 
+@cache
 def record(stem: str, seed: int) -> Measurement:
     return measurement.load(RECORDS / f"{stem}-seed{seed}.json")
 

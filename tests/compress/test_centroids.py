@@ -8,7 +8,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgebig.compress.centroids import labels
+from tests.compress import pure
+
+labels = pure.load("centroids").labels
 
 WEIGHTS = st.lists(st.floats(-2, 2, width=32, allow_subnormal=False), min_size=1, max_size=300)
 

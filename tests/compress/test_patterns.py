@@ -11,7 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgebig.compress.patterns import Pattern, global_masks, layer_mask, zero_groups
+from tests.compress import pure
+
+patterns = pure.load("patterns")
+Pattern = patterns.Pattern
 
 PATTERNS = [
     Pattern(),
@@ -59,7 +62,7 @@ def test_groups_are_those_found_by_loops_and_come_back(values: Any, pattern: Pat
 def test_a_mask_takes_whole_groups_the_smallest_ones_and_as_many_as_asked(
     values: Any, share: float, pattern: Pattern
 ) -> None:
-    mask = layer_mask(values, share, pattern)
+    mask = patterns.layer_mask(values, share, pattern)
     kept = pattern.groups(mask)
     assert np.all(kept.all(axis=1) == kept.any(axis=1))
     dropped = ~kept.all(axis=1)
@@ -75,7 +78,7 @@ def test_a_mask_takes_whole_groups_the_smallest_ones_and_as_many_as_asked(
 @given(weights())
 def test_two_of_four_keeps_the_two_largest_of_every_quad(values: Any) -> None:
     pattern = Pattern("2:4")
-    mask = layer_mask(values, 0.5, pattern)
+    mask = patterns.layer_mask(values, 0.5, pattern)
     assert np.all(pattern.groups(mask).sum(axis=1) == 2)
     for quad, kept in zip(np.abs(pattern.groups(values)), pattern.groups(mask), strict=True):
         assert sorted(quad[kept]) == sorted(quad)[2:]
@@ -93,8 +96,8 @@ def test_what_is_zero_stays_zero_on_the_way_up(
 
     def mask(of: Any, share: float) -> Any:
         if everywhere:
-            return global_masks([of], share, pattern, least_kept=0.05)[0]
-        return layer_mask(of, share, pattern)
+            return patterns.global_masks([of], share, pattern, least_kept=0.05)[0]
+        return patterns.layer_mask(of, share, pattern)
 
     before = mask(values, first)
     pruned = np.where(values == 0, 1e-3, values) * before  # a mask alone makes the zeros
@@ -110,7 +113,7 @@ def test_one_threshold_over_all_layers_closes_none(layers: Any, share: float, pa
     # Layers of very different scales, so that the floor is needed.
     layers = [values * 10.0 ** (-3 * place) for place, values in enumerate(layers)]
     least = min(0.05, (1 - share) / 2)
-    masks = global_masks(layers, share, pattern, least_kept=least)
+    masks = patterns.global_masks(layers, share, pattern, least_kept=least)
     total = zeros = 0
     sizes, kept = [], []
     for values, mask in zip(layers, masks, strict=True):
@@ -133,7 +136,7 @@ def test_one_threshold_over_all_layers_closes_none(layers: Any, share: float, pa
     ("groups", "share", "zeros"), [(10, 0.5, 5), (10, 0.999, 9), (1, 0.9, 0), (3, 0.5, 1), (144, 0.5, 72)]
 )
 def test_the_number_of_zero_groups(groups: int, share: float, zeros: int) -> None:
-    assert zero_groups(groups, share) == zeros
+    assert patterns.zero_groups(groups, share) == zeros
 
 
 def test_why_weights_cannot_be_cut() -> None:
