@@ -5,6 +5,15 @@ const RUNTIME = new URL("../runtime/", import.meta.url).href;
 const ARRAYS = { float32: Float32Array, uint8: Uint8Array };
 const NAMES = { wasm: "wasm", xnnpack: "wasm", none: "wasm", webgpu: "webgpu", gpu: "webgpu", webnn: "webnn" };
 
+let complaint = "";
+
+// What the runtime prints: of its talk only the last complaint is kept, for who has to explain a failure.
+function heard(line) {
+  if (/^(INFO|WARNING|VERBOSE)/.test(line)) return;
+  complaint = line;
+  console.error(line);
+}
+
 export class Fault extends Error {
   // As the runner's faults: {code, problem, hint}.
   constructor(code, problem, hint) {
@@ -36,9 +45,14 @@ export async function loadRuntime(accelerator, threads) {
   self.Module = {
     locateFile: (name) => `${RUNTIME}wasm/${name}`,
     mainScriptUrlOrBlob: `${RUNTIME}wasm/litert_wasm_threaded_internal.js`,
+    printErr: heard,
   };
   const started = performance.now();
+  const { warn } = console;
+  // It warns of the GPU that it was denied above.
+  if (asked === "wasm") console.warn = () => {};
   await core.loadLiteRt(`${RUNTIME}wasm/`, { threads: threaded, jspi });
+  console.warn = warn;
   const loadNs = Math.round((performance.now() - started) * 1e6);
   return {
     accelerator: asked,
@@ -87,7 +101,7 @@ export class Engine {
     } catch (error) {
       throw new Fault(
         "bad-model",
-        `${name}: LiteRT.js refuses it: ${firstLine(error)}`,
+        `${name}: LiteRT.js refuses it: ${firstLine(error)} ${complaint}`.trim(),
         "float32 or uint8 inputs and outputs and a batch of 1 are what it takes; make the file again",
       );
     }

@@ -7,6 +7,7 @@ const SILENT_MS = 30_000;
 const RETRY_MS = [500, 1000, 2000, 4000];
 const SEND_AT_BYTES = 200_000;
 const SEND_EVERY_MS = 700;
+const MOST_EVENTS = 300;
 
 export class Refused extends Error {
   constructor(status, { problem, hint, ...rest }) {
@@ -166,7 +167,9 @@ export class Outbox {
 
   fitting() {
     let [count, bytes] = [0, 0];
-    while (count < this.sizes.length && (count === 0 || bytes + this.sizes[count] < SEND_AT_BYTES)) bytes += this.sizes[count++];
+    while (count < Math.min(this.sizes.length, MOST_EVENTS) && (count === 0 || bytes + this.sizes[count] < SEND_AT_BYTES)) {
+      bytes += this.sizes[count++];
+    }
     return count;
   }
 

@@ -100,7 +100,8 @@ export async function sample(subject, round, count) {
   // The other model's turn left its own weights in the caches: one batch brings this one's back.
   await timed(subject);
   const ns = [];
-  for (let index = 0; index < count; index++) ns.push(Math.round((await timed(subject)) / subject.batch));
+  // The clock may stand still over a short sample: no time is less than 1 ns.
+  for (let index = 0; index < count; index++) ns.push(Math.max(1, Math.round((await timed(subject)) / subject.batch)));
   const frameNs = subject.table ? await frames(subject, count) : [];
   return { event: "sample", model: subject.sha256, round, batch: subject.batch, ns, frame_ns: frameNs };
 }

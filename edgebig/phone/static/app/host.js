@@ -1,0 +1,117 @@
+// This phone in a host's bench: it joins, waits for a job, runs it, and sends its events; over drops, sleep and reloads.
+import { Outbox, Refused, pause } from "./link.js";
+import { Tally } from "./tally.js";
+import { keepAwake } from "./attention.js";
+import { run } from "./runner.js";
+
+const RETRY_MS = 1500;
+
+export class Host {
+  // show: {tally(Tally), note(text), connected(boolean), end(why), problem(text)}
+  constructor(link, facts, attention, show) {
+    Object.assign(this, { link, facts, attention, show, work: null, serving: false });
+    this.key = `edgebig phone ${link.token}`;
+  }
+
+  // Throws Refused where the host does not want this phone. {name, mode}
+  async join() {
+    const answer = await this.link.json("api/join", { phone: sessionStorage.getItem(this.key), facts: this.facts });
+    // In the session's store: a page that is loaded anew is the same phone, another tab is another one.
+    sessionStorage.setItem(this.key, answer.phone);
+    this.phone = answer.phone;
+    return answer;
+  }
+
+  // Until the host has no more for this phone.
+  async serve() {
+    if (this.serving) return;
+    this.serving = true;
+    const release = await keepAwake();
+    try {
+      const has = () => this.work?.number ?? 0;
+      for await (const { event, data } of this.link.events(this.phone, has, this.show.connected)) {
+        if (event === "wait") this.show.note(data.why ?? "waiting for the host");
+        if (event === "job") this.begin(data);
+        if (event === "end") this.show.end(data.why ?? "done");
+      }
+    } catch (error) {
+      this.show.problem(error.message);
+    } finally {
+      this.work?.cancel();
+      this.work = null;
+      this.serving = false;
+      release();
+    }
+  }
+
+  begin(task) {
+    if (this.work?.number === task.number) {
+      this.work.hurry();
+      return;
+    }
+    this.work?.cancel();
+    const work = new Work(this, task);
+    this.work = work;
+    work.run().catch((error) => {
+      if (work === this.work && !work.cancelled) this.show.problem(error.message);
+    });
+  }
+}
+
+// One numbered job.
+class Work {
+  constructor(host, task) {
+    const { link, phone } = host;
+    Object.assign(this, { host, task, number: task.number, cancelled: false });
+    this.outbox = new Outbox(link, phone, task.number, task.next);
+  }
+
+  cancel() {
+    this.cancelled = true;
+  }
+
+  // The line is there again: what waits can go.
+  hurry() {
+    this.outbox.sent = -Infinity;
+  }
+
+  async run() {
+    const { job, tables } = this.task;
+    const { facts, attention, show } = this.host;
+    const tally = new Tally(job);
+    show.tally(tally);
+    const [models, images] = await this.fetched(job);
+    for await (const event of run({ job, tables, models, images, facts }, attention)) {
+      if (this.cancelled) return;
+      tally.add(event);
+      show.tally(tally);
+      this.outbox.add(event);
+      // Between two steps, so that nothing is sent while a time is taken.
+      if (this.outbox.due) await this.outbox.send();
+    }
+    await this.drain();
+  }
+
+  async drain() {
+    while (!this.cancelled && !(await this.outbox.send())) await pause(RETRY_MS);
+  }
+
+  async fetched(job) {
+    const models = {};
+    for (const { sha256 } of job.models) models[sha256] = await this.blob(sha256);
+    if (job.inputs === null) return [models, null];
+    const [count, ...shape] = job.inputs_shape;
+    return [models, { data: await this.blob(job.inputs), count, size: shape.reduce((product, side) => product * side, 1) }];
+  }
+
+  async blob(sha256) {
+    for (;;) {
+      try {
+        return await this.host.link.bytes(`api/blob/${sha256}`);
+      } catch (error) {
+        if (this.cancelled || (error instanceof Refused && error.status < 500)) throw error;
+        await pause(RETRY_MS);
+      }
+    }
+  }
+}

@@ -1,0 +1,109 @@
+// The page: which model, on what, and its three panels.
+import { Link, tokenOf } from "./link.js";
+import { Attention } from "./attention.js";
+import { Bench } from "./bench.js";
+import { Camera } from "./camera.js";
+import { Paper } from "./paper.js";
+import { Reading } from "./reading.js";
+import { Speech } from "./speech.js";
+import { Tabs } from "./tabs.js";
+import { facts as factsOf } from "./facts.js";
+import { keepForFlight } from "./offline.js";
+
+const at = (id) => document.getElementById(id);
+const status = at("status");
+
+const token = tokenOf(location.hash);
+const link = new Link(token);
+const speech = new Speech(at("spoken"));
+const reading = new Reading(link, (state, words) => {
+  status.textContent = words;
+  document.documentElement.dataset.reader = state;
+  if (state === "ready") for (const panel of [camera, paper]) panel.ready(reading.model);
+});
+const camera = new Camera(cameraParts(), reading, speech);
+const paper = new Paper(paperParts(), reading, speech, () => camera.threshold);
+reading.idle = () => {
+  paper.pump();
+  camera.pump();
+};
+const tabs = new Tabs(document.querySelector(".tabs"), (panel) => {
+  camera.shown(panel === "camera");
+  if (panel === "draw") paper.changed();
+});
+
+addEventListener("unhandledrejection", ({ reason }) => (status.textContent = `Something failed: ${reason?.message ?? reason}`));
+
+start().catch((error) => (status.textContent = error.message));
+
+async function start() {
+  const facts = await factsOf();
+  const models = await listed();
+  const bench = new Bench(benchParts(), {
+    link, facts, attention: new Attention(), models: () => models, delegate: () => at("accelerator").value,
+  });
+  const mode = token ? await bench.join() : "page";
+  if (mode === "bench") {
+    tabs.open("bench");
+    bench.start();
+  }
+  if (models.length === 0) {
+    for (const id of ["model", "accelerator"]) at(id).replaceChildren(new Option("none"));
+    status.textContent = "No model came with this page: it only measures for its host.";
+    return;
+  }
+  choose(models, facts);
+  bench.ready();
+  // A phone in a host's bench has nothing else to do meanwhile.
+  if (mode !== "bench") await open(models);
+  if (!token) await keepForFlight(status);
+}
+
+async function listed() {
+  try {
+    return await link.json("models.json");
+  } catch (error) {
+    if (error.status === 401) throw new Error("This address lacks its token: open it by the QR code, or copy it whole.");
+    throw error;
+  }
+}
+
+function choose(models, facts) {
+  const accelerators = [["wasm", "WASM"], ...(facts.gpu ? [["webgpu", "WebGPU"]] : []), ...(facts.webnn ? [["webnn", "WebNN"]] : [])];
+  at("model").replaceChildren(...models.map(({ name, bytes }, index) => new Option(`${name}, ${kilobytes(bytes)}`, `${index}`)));
+  at("accelerator").replaceChildren(...accelerators.map(([value, name]) => new Option(name, value)));
+  for (const id of ["model", "accelerator"]) {
+    at(id).disabled = false;
+    at(id).addEventListener("change", () => open(models));
+  }
+}
+
+function open(models) {
+  return reading.open(models[Number(at("model").value)], at("accelerator").value);
+}
+
+function kilobytes(bytes) {
+  return bytes < 1e6 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
+}
+
+function cameraParts() {
+  return {
+    stage: at("camera-stage"), video: at("video"), photo: at("photo"), boxes: at("camera-boxes"), invite: at("camera-invite"),
+    answer: at("camera-answer"), start: at("camera-start"), turn: at("camera-turn"), light: at("camera-light"),
+    file: at("photo-file"), problem: at("camera-problem"), sure: at("sure"), sureValue: at("sure-value"), times: at("camera-times"),
+  };
+}
+
+function paperParts() {
+  return {
+    paper: at("paper"), boxes: at("draw-boxes"), answer: at("draw-answer"), undo: at("draw-undo"), clear: at("draw-clear"),
+    times: at("draw-times"),
+  };
+}
+
+function benchParts() {
+  return {
+    host: at("bench-host"), start: at("bench-start"), stop: at("bench-stop"), progress: at("bench-progress"), note: at("bench-note"),
+    bar: at("bench-bar"), problem: at("bench-problem"), rows: at("bench-rows"), facts: at("facts"),
+  };
+}
