@@ -29,7 +29,7 @@ from edgebig.drivers.protocol import Event, Job, JobModel, Session, Wanted
 from edgebig.errors import DeviceError, EdgebigError
 from edgebig.measurement import Incomplete, Measurement, Open, Truth
 from edgebig.ondevice.cooling import BUDGET_S
-from edgebig.progress import track
+from edgebig.progress import Advance, track
 from edgebig.recipe import Data
 
 # Outputs are held against the reference kernels on so many examples; more would take longer than the bench itself.
@@ -134,26 +134,39 @@ def measure(
     """
     driver = drivers.connect(target)
     with next(iter(driver.sessions())) as session:
-        job = send(session, subject, target, settings)
-        seen: list[Event] = []
-        wanted = job
-        if earlier is not None and earlier.incomplete is not None:
-            partial.check_machine(earlier, session.facts.machine)
-            wanted = partial.rest(job, earlier.incomplete)
-            seen += [event.model_dump() for event in earlier.incomplete.events]
-        collected = Collected()
-        for event in seen:
-            collected.add(event)
-        try:
-            with track(f"bench on {target.name}", steps(wanted)) as advance:
-                run = _noted(session.run(wanted, settings.whole_deadline_s), seen)
-                collect(run, wanted, collected, advance)
-        except DeviceError as error:
-            if (part := partial.kept(job, seen, error.problem)) is None:
-                raise
-            record = unfinished(session, job, part, subject, target, settings)
-            raise partial.Unfinished(error, record) from error
-        return measurement(session, collected, subject, target, settings)
+        return measure_in(session, subject, target, settings, earlier)
+
+
+def measure_in(
+    session: Session,
+    subject: Subject,
+    target: Device,
+    settings: Settings,
+    earlier: Measurement | None = None,
+    shown: Advance | None = None,
+) -> Measurement:
+    """As `measure`, in a session that is open; `shown`: who shows how far it is, in place of a bar of its own."""
+    job = send(session, subject, target, settings)
+    seen: list[Event] = []
+    wanted = job
+    if earlier is not None and earlier.incomplete is not None:
+        partial.check_machine(earlier, session.facts.machine)
+        wanted = partial.rest(job, earlier.incomplete)
+        seen += [event.model_dump() for event in earlier.incomplete.events]
+    collected = Collected()
+    for event in seen:
+        collected.add(event)
+    bar = track(f"bench on {target.name}", steps(wanted)) if shown is None else contextlib.nullcontext(shown)
+    try:
+        with bar as advance:
+            run = _noted(session.run(wanted, settings.whole_deadline_s), seen)
+            collect(run, wanted, collected, advance)
+    except DeviceError as error:
+        if (part := partial.kept(job, seen, error.problem)) is None:
+            raise
+        record = unfinished(session, job, part, subject, target, settings)
+        raise partial.Unfinished(error, record) from error
+    return measurement(session, collected, subject, target, settings)
 
 
 def unfinished(

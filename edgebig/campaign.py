@@ -10,16 +10,29 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edgebig import artifact, bench, drivers, group, inventory, measurement, probe, runs, sweep, targets
+from edgebig import (
+    artifact,
+    bench,
+    drivers,
+    group,
+    inventory,
+    measurement,
+    phones,
+    probe,
+    runs,
+    sweep,
+    targets,
+)
 from edgebig import device as devices
 from edgebig.artifact import Artifact
 from edgebig.bench import Settings, Subject
-from edgebig.device import AdbDevice, Device
+from edgebig.device import AdbDevice, BrowserDevice, Device
 from edgebig.drivers import adbclient
 from edgebig.errors import EXIT_DEVICE, EdgebigError
 from edgebig.group import Failure, Outcome
 from edgebig.measurement import Measurement
 from edgebig.partial import Unfinished, UnfinishedSweep
+from edgebig.phones import Phones
 from edgebig.progress import say
 from edgebig.sweep import Best, Sweep
 from edgebig.targets.table import TARGETS
@@ -47,8 +60,11 @@ class Asked:
         """With what stands in place of the devices' own put into them. Raises EdgebigError where it cannot be."""
         if self.is_sweep and self.settings.soak_s:
             raise EdgebigError("--soak goes with one setting, not with a sweep", "soak the best one")
+        several = [target.name for target in self.targets if _has_several(target)]
+        if self.is_sweep and several:
+            raise EdgebigError(f"{several[0]}: a sweep goes with one phone", "--phones 1, or one setting")
         is_file = self.out is not None and (self.out.is_file() or self.out.suffix == ".json")
-        if is_file and (self.is_sweep or len(self.targets) > 1):
+        if is_file and (self.is_sweep or len(self.targets) > 1 or several):
             raise EdgebigError(f"--out {self.out}: one file for several records", "name a folder")
         if self.is_sweep:
             for target in self.targets:
@@ -157,7 +173,25 @@ def _call(asked: Asked, target: Device, subject: Subject, places: Mapping[str, P
     if asked.is_sweep:
         wanted = sweep.variants(target, asked.threads, asked.delegates)
         return partial(_swept, subject, target, wanted, asked.settings, places)
+    if isinstance(target, BrowserDevice):
+        return partial(phones.measure, subject, target, asked.settings, _Places(target, places))
     return partial(_measured, subject, target, asked.settings, places[""])
+
+
+def _has_several(target: Device) -> bool:
+    return isinstance(target, BrowserDevice) and target.phones > 1
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where the record of each phone goes, by its name, which it has when it comes."""
+
+    target: BrowserDevice
+    places: Mapping[str, Path]
+
+    def __call__(self, name: str) -> Path:
+        path = self.places[""]
+        return path.with_name(f"{path.stem}-{name}.json") if _has_several(self.target) else path
 
 
 def _measured(subject: Subject, target: Device, settings: Settings, path: Path) -> Measurement:
@@ -220,7 +254,10 @@ def _artifacts(asked: Asked, target: Device, target_name: str) -> list[Artifact]
         say(f"{target.name}: for {TARGETS[target_name].about}")
         return targets.ready(run.variants(), target_name, str(run.folder))
 
-    return [artifact.load(runs.resolve_model(model, choose)) for model in asked.models or (None,)]
+    chosen = [artifact.load(runs.resolve_model(model, choose)) for model in asked.models or (None,)]
+    if target.kind == "browser":
+        return [targets.for_browser(item, runs.beside(item.path)) for item in chosen]
+    return chosen
 
 
 # ---------------------------------------------------------------- where the records go
@@ -229,7 +266,7 @@ def _artifacts(asked: Asked, target: Device, target_name: str) -> list[Artifact]
 def _places(asked: Asked, target: Device, subject: Subject) -> dict[str, Path]:
     """Each setting's label ("" without a sweep) -> its record's file. Raises where that cannot be written."""
     beside = runs.beside(subject.artifacts[0].path)
-    if not asked.is_sweep and len(asked.targets) == 1:
+    if not asked.is_sweep and len(asked.targets) == 1 and not _has_several(target):
         return {"": measurement.reserve(target.name, beside, asked.out)}
     wanted = sweep.variants(target, asked.threads, asked.delegates) if asked.is_sweep else [("", target)]
     places = {}
@@ -244,6 +281,8 @@ def kept(outcome: Outcome, places: Mapping[str, Path]) -> list[Row]:
     """The outcome's rows, after their records were saved."""
     if outcome.failure is not None:
         return [Row(outcome.device, "", failure=outcome.failure)]
+    if isinstance(outcome.result, Phones):
+        return [_row_of(outcome, phone) for phone in outcome.result.phones]
     if isinstance(outcome.result, Measurement):
         measurement.save(outcome.result, places[""])
         return [Row(outcome.device, "", outcome.result, places[""])]
@@ -256,6 +295,15 @@ def kept(outcome: Outcome, places: Mapping[str, Path]) -> list[Row]:
             measurement.save(one.measurement, places[one.label])
             rows.append(Row(outcome.device, one.label, one.measurement, places[one.label]))
     return rows
+
+
+def _row_of(outcome: Outcome, phone: phones.Phone) -> Row:
+    failure = None
+    if (error := phone.failure) is not None:
+        failure = Failure(error.problem, error.hint, error.exit_code)
+    alone = len(outcome.result.phones) == 1
+    name = "" if alone else f"{phone.name} ({phone.about})"
+    return Row(outcome.device, name, phone.measurement, phone.path, failure)
 
 
 def record(found: Found) -> dict[str, Any]:

@@ -118,6 +118,33 @@ class McuDevice(Device):
     arena_kb: int | None = Field(None, ge=1, description="the RAM that a model may take there, KiB")
 
 
+class BrowserDevice(Device):
+    """Any phone, by its browser: it opens a page that this machine serves, and nothing is installed on it."""
+
+    kind: Literal["browser"] = "browser"
+    runtime: Literal["litert.js"] = "litert.js"
+    delegate: Literal["wasm", "webgpu", "webnn"] = Field(
+        "wasm",
+        description="what LiteRT.js computes by: the processor (by XNNPACK), the GPU, or what WebNN has",
+    )
+    phones: int = Field(1, ge=1, le=64, description="so many are waited for, and measured side by side")
+    wait_s: float = Field(300.0, gt=0, le=86_400, description="seconds until no more phones are waited for")
+    address: str = Field(
+        "", description="of this machine, as phones reach it; empty: the one by which it is in its network"
+    )
+    port: int | None = Field(None, ge=1, le=65535, description="empty: 8765, or the next one that is free")
+    plain_http: bool = Field(
+        False, description="no certificate, and then no camera, no threads and a clock that steps by 100 us"
+    )
+    usb: bool = Field(False, description="by a cable and adb, which opens the page on the phone too")
+    serial: str = Field(
+        "", description="with usb, which phone, as 'adb devices' names it; empty where there is one only"
+    )
+    runtime_dir: str = Field(
+        "", description="a folder that holds LiteRT.js's packages; empty: they are fetched once"
+    )
+
+
 class FakeDevice(Device):
     """Measures nothing; for tests."""
 
@@ -127,7 +154,7 @@ class FakeDevice(Device):
 
 KINDS: dict[str, type[Device]] = {
     kind.model_fields["kind"].default: kind
-    for kind in (LocalDevice, SshDevice, AdbDevice, McuDevice, FakeDevice)
+    for kind in (LocalDevice, SshDevice, AdbDevice, BrowserDevice, McuDevice, FakeDevice)
 }
 
 

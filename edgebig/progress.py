@@ -176,6 +176,35 @@ def watch(
             progress.update(live.task, visible=False)
 
 
+@contextlib.contextmanager
+def live_rows(rows: Callable[[], Sequence[Mapping[str, str]]]) -> Iterator[None]:
+    """While the block runs, a table of what `rows` gives, asked for again and again; without a terminal nothing."""
+    if _elsewhere is not None or not (sys.stdout.isatty() and sys.stderr.isatty()):
+        yield
+        return
+    from rich.console import Console
+    from rich.live import Live
+    from rich.table import Table
+    from rich.text import Text
+
+    def table() -> Table:
+        shown = Table(box=None, pad_edge=False, header_style="bold")
+        now = rows()
+        for name in now[0] if now else ():
+            shown.add_column(name, overflow="ellipsis", no_wrap=True)
+        for row in now:
+            shown.add_row(*(Text(_printable(cell)) for cell in row.values()))
+        return shown
+
+    with Live(get_renderable=table, console=Console(stderr=True), refresh_per_second=4):
+        yield
+
+
+def is_shown_here() -> bool:
+    """Whether a person sees this process's stderr in a terminal that may show colours."""
+    return _elsewhere is None and sys.stdout.isatty() and sys.stderr.isatty() and "NO_COLOR" not in os.environ
+
+
 def say(text: str) -> None:
     """A line on stderr: what is being done or chosen, for the person who waits."""
     if _elsewhere is not None:

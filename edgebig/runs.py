@@ -185,10 +185,11 @@ def in_zoo(path: Path) -> bool:
 def usual_source(paths: Iterable[Path], data: Path | None) -> str | None:
     """What models are tested with where nobody says it: None is their own data, whose files may be fetched first.
 
-    Those of the zoo work with what is in the package, until MNIST's files are named.
+    Those of the zoo, and what was made of them, work with what is in the package, until MNIST's files are named.
     """
     at_hand = data is not None or "EDGEBIG_DATA" in os.environ
-    return ZOO_SOURCE if not at_hand and all(in_zoo(path) for path in paths) else None
+    of_zoo = all(in_zoo(path) or path.parent == ROOT / "zoo" for path in paths)
+    return ZOO_SOURCE if not at_hand and of_zoo else None
 
 
 def beside(path: Path) -> Path:

@@ -48,6 +48,12 @@ def bench(
     delegate: Annotated[
         str, typer.Option(help="In place of the device's own; several, as in cpu,gpu, are tried in turns.")
     ] = "",
+    phones: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=64, help="So many phones are waited for, in place of the device's own number."
+        ),
+    ] = None,
     data: options.DataFolder = None,
     examples: Annotated[
         int | None, typer.Option(min=1, help="Only so many test examples, as many of each class.")
@@ -173,6 +179,17 @@ def _targets(names: str | None, everywhere: bool) -> list[Device]:
     if everywhere:
         return campaign.everywhere()
     return group.load("local" if names is None else names)
+
+
+def _with_phones(targets: list[Device], count: int | None) -> list[Device]:
+    from edgebig.device import BrowserDevice
+
+    if count is not None and not any(isinstance(target, BrowserDevice) for target in targets):
+        raise EdgebigError("--phones goes with a device of the kind browser", "as in --device phone")
+    return [
+        target.model_copy(update={"phones": count}) if count and isinstance(target, BrowserDevice) else target
+        for target in targets
+    ]
 
 
 def _numbers(text: str) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgebig.device import AdbDevice, Device, FakeDevice, LocalDevice, McuDevice, SshDevice
+from edgebig.device import AdbDevice, BrowserDevice, Device, FakeDevice, LocalDevice, McuDevice, SshDevice
 from edgebig.drivers.protocol import Driver
 from edgebig.errors import EdgebigError
 
@@ -25,6 +25,10 @@ def connect(device: Device) -> Driver:
             from edgebig.drivers.adb import AdbDriver
 
             return AdbDriver(device)
+        case BrowserDevice():
+            from edgebig.drivers.browser import BrowserDriver
+
+            return BrowserDriver(device)
         case FakeDevice():
             from edgebig.drivers.fake import FakeDriver
 

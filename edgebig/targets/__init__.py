@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgebig import artifact
+from edgebig import artifact, files, flatbuffer
 from edgebig.artifact import Artifact, Card, PassRecord
 from edgebig.errors import EdgebigError, Shortfall
 from edgebig.targets import forms, proof
@@ -92,6 +92,31 @@ def ready(variants: Iterable[Path], name: str, where: str) -> Path:
     listed = list(variants)
     made = [path for path in listed if f"-for-{name}" in path.stem]
     return made[-1] if made else pick(listed, name, where)
+
+
+def for_browser(item: Artifact, folder: Path) -> Artifact:
+    """`item` itself where LiteRT.js takes it, else its form for a browser, made in `folder`.
+
+    Raises EdgebigError where it has no card to make that by, and as `fit` does.
+    """
+    data = item.path.read_bytes()
+    contract = flatbuffer.io_contract(data, item.path.name)
+    edges = (*contract.inputs, *contract.outputs)
+    if all(edge.dtype in ("float32", "uint8") and edge.shape[:1] == (1,) for edge in edges):
+        return item
+    if item.card is None:
+        told = ", ".join(f"{edge.dtype} {tuple(edge.shape)}" for edge in edges)
+        raise EdgebigError(
+            f"{item.path}: {told}; LiteRT.js takes float32 or uint8 inputs and outputs, and a batch of 1",
+            f"copy its card along, or make a run of it: edgebig adopt {item.path}; then it is converted",
+        )
+    made = fit(item, "browser", folder).artifact
+    # Whoever benches it asks whether it was trained on the test examples.
+    listed = artifact.hashes_path(item.path.parent, item.card.train.sha256)
+    beside = artifact.hashes_path(folder, item.card.train.sha256)
+    if listed.is_file() and not beside.is_file():
+        files.write_bytes(beside, listed.read_bytes())
+    return made
 
 
 def implied_by(kind: str, delegate: str = "") -> str:

@@ -1,0 +1,265 @@
+"""Any phone by its browser: it asks the page's server for its job, and its events come from there."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import queue
+import time
+from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgebig import files, flatbuffer
+from edgebig.device import BrowserDevice
+from edgebig.drivers.protocol import Capabilities, DeviceFacts, Event, Job, JobModel, Provenance, raise_fault
+from edgebig.drivers.reception import Reception
+from edgebig.errors import DeviceError, EdgebigError
+from edgebig.ondevice import infer
+from edgebig.ondevice.faults import Fault
+from edgebig.phone import facts
+from edgebig.phone.hub import Again, Handset
+from edgebig.progress import say
+
+_LOOK_S = 0.25
+_INPUTS = ("float32", "uint8")
+_CONVERTED = "edgebig convert MODEL --for browser makes one that does"
+
+
+class BrowserDriver:
+    """A session for each phone as it comes, as many as the device says."""
+
+    def __init__(self, device: BrowserDevice) -> None:
+        self.device = device
+
+    def sessions(self) -> Iterator[AbstractContextManager[BrowserSession]]:
+        """Ends early where the rest of the phones do not come in time.
+
+        Raises DeviceError where none does, what Reception raises.
+        """
+        reception = Reception(self.device, "bench")
+        try:
+            yield from arriving(reception, self.device)
+        finally:
+            reception.release()
+
+
+def arriving(
+    reception: Reception, device: BrowserDevice
+) -> Generator[AbstractContextManager[BrowserSession], None, None]:
+    end_s, wanted = time.monotonic() + device.wait_s, device.phones
+    say(f"{device.name}: waits for {wanted} phone{'s' * (wanted > 1)}, up to {device.wait_s:.0f} s")
+    for number in range(wanted):
+        phone = reception.arrival(end_s - time.monotonic())
+        if phone is None:
+            if number == 0:
+                raise DeviceError(
+                    f"{device.name}: no phone opened the page within {device.wait_s:.0f} s",
+                    "is it in the same network as this machine? A Wi-Fi for guests keeps its phones apart; "
+                    "with a cable: --device phone-usb",
+                )
+            say(f"{device.name}: {number} of {wanted} phones came in time")
+            return
+        say(f"{phone.name} is here: {facts.about(phone.facts)}")
+        reception.hold()
+        yield _session(reception, phone)
+    reception.hub.close("this bench has all the phones that it waits for")
+
+
+@contextlib.contextmanager
+def _session(reception: Reception, phone: Handset) -> Iterator[BrowserSession]:
+    session = BrowserSession(reception, phone)
+    try:
+        yield session
+    except BaseException as error:
+        why = error.problem.splitlines()[0] if isinstance(error, EdgebigError) else "the host was stopped"
+        reception.hub.finish(phone, why, failed=True)
+        raise
+    else:
+        reception.hub.finish(phone, "measured", accuracy=session.accuracy)
+    finally:
+        reception.release()
+
+
+class BrowserSession:
+    """A phone that has the page open. `accuracy`: told to the dashboard when it is over."""
+
+    def __init__(self, reception: Reception, phone: Handset) -> None:
+        self._reception, self._phone = reception, phone
+        self._paths: dict[str, Path] = {}
+        self.name, self.about = phone.name, facts.about(phone.facts)
+        self.accuracy: float | None = None
+        provenance: Provenance = "stand-in" if facts.is_stand_in(phone.facts) else "real"
+        self.facts = DeviceFacts(provenance, _machine(phone), Capabilities(True, True, True))
+
+    def put(self, blob: Path) -> str:
+        sha256 = files.sha256_file(blob)
+        self._paths[sha256] = blob
+        return sha256
+
+    def clean(self) -> None:
+        self._paths.clear()
+
+    def run(self, job: Job, deadline_s: float) -> Iterator[Event]:
+        """What was not whole when the page was loaded anew is asked for again, so that the events are as of one run."""
+        _check_asked(job)
+        end_s, asked, begun = time.monotonic() + deadline_s, job, False
+        while True:
+            self._give(asked)
+            whole = _Whole(asked)
+            for event in self._answers(end_s, deadline_s):
+                if isinstance(event, Again):
+                    say(f"{self.name}: its page was loaded anew; it goes on with what was not whole")
+                    asked = whole.rest()
+                    break
+                if event["event"] == "error":
+                    raise_fault(event)
+                if event["event"] == "ready":
+                    if not begun:
+                        begun = True
+                        yield event | {"facts": self.facts.machine}
+                    continue
+                yield from whole.add(_labelled(event))
+                if event["event"] == "result":
+                    return
+
+    def _answers(self, end_s: float, deadline_s: float) -> Iterator[Event | Again]:
+        was_away = False
+        while True:
+            try:
+                yield self._phone.answers.get(timeout=_LOOK_S)
+                was_away = False
+            except queue.Empty:
+                pass
+            if self._reception.stopping.is_set():
+                raise DeviceError(f"{self.name}: stopped", "")
+            is_away = self._reception.hub.is_away(self._phone)
+            if is_away and not was_away:
+                say(f"{self.name} is asleep or out of reach; it goes on when its page is in front again")
+            was_away = is_away
+            if time.monotonic() > end_s:
+                raise DeviceError(
+                    f"{self.name}: not done after {deadline_s:.0f} s"
+                    + (", and out of reach" if is_away else ""),
+                    "keep its page in front; fewer --examples or --processes, or a longer --deadline",
+                )
+
+    def _give(self, job: Job) -> None:
+        """The job as the page reads it: without paths of this machine, its pictures without a header."""
+        told, tables = job.to_json(), {}
+        for model, row in zip(job.models, told["models"], strict=True):
+            data = self._paths[model.sha256].read_bytes()
+            self._reception.hub.put(model.sha256, data)
+            row["name"] = Path(model.name).stem
+            table = _table(data, model)
+            if table is not None:
+                tables[model.sha256] = table
+        if job.inputs is not None:
+            images_u8 = np.load(self._paths[job.inputs], mmap_mode="r", allow_pickle=False)[: job.examples]
+            raw = np.ascontiguousarray(images_u8).tobytes()
+            told["inputs"], told["inputs_shape"] = files.sha256_bytes(raw), list(images_u8.shape)
+            self._reception.hub.put(told["inputs"], raw)
+        self._reception.hub.give(self._phone, told, tables, _steps(job))
+
+
+class _Whole:
+    """Lets through what stands whatever becomes of the page: all predictions together, and processes one by one."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._held: list[Event] = []
+        self._process: int | None = None
+        self._predicted = False
+
+    def add(self, event: Event) -> Iterator[Event]:
+        process = event.get("process")
+        if process != self._process or event["event"] == "result":
+            yield from self._release()
+            if process is not None:
+                self._predicted, self._process = True, process
+            elif self._process is not None:
+                self._process += 1  # behind the last one
+        self._held.append(event)
+        if event["event"] == "result":
+            yield from self._release()
+
+    def _release(self) -> Iterator[Event]:
+        yield from self._held
+        self._held = []
+
+    def rest(self) -> Job:
+        """The job of what was not let through."""
+        if not self._predicted:
+            return self._job
+        want = tuple(what for what in self._job.want if what not in ("predictions", "outputs"))
+        resume_from = self._job.resume_from if self._process is None else self._process
+        return self._job.model_copy(update={"want": want, "resume_from": resume_from})
+
+
+def _labelled(event: Event) -> Event:
+    """With the labels that its outputs have, whatever labels the page says."""
+    if event["event"] != "outputs" or "raw" not in event:
+        return event
+    values = np.frombuffer(base64.b64decode(event["raw"]), event["dtype"]).reshape(len(event["labels"]), -1)
+    return event | {"labels": [int(label) for label in np.argmax(values, axis=1)]}
+
+
+def _table(data: bytes, model: JobModel) -> list[float] | None:
+    """What each of 256 levels becomes; None where no pictures go in. Raises EdgebigError of inputs no browser takes."""
+    contract = flatbuffer.io_contract(data, model.name)
+    if len(contract.inputs) != 1 or len(contract.outputs) != 1:
+        raise EdgebigError(
+            f"{model.name}: {len(contract.inputs)} inputs and {len(contract.outputs)} outputs, not one of each",
+            "use a model with one picture in, one row of scores out",
+        )
+    for edge in (contract.inputs[0], contract.outputs[0]):
+        if edge.dtype not in _INPUTS or edge.shape[0] != 1:
+            raise EdgebigError(
+                f"{model.name}: {edge.dtype} {tuple(edge.shape)}; LiteRT.js takes float32 or uint8 and a batch of 1",
+                _CONVERTED,
+            )
+    if model.preprocessing is None:
+        return None
+    edge = contract.inputs[0]
+    tensor = infer.Tensor(edge.name, edge.dtype, edge.shape, edge.scale or 0.0, edge.zero_point or 0)
+    try:
+        table = infer.input_table(tensor, model.preprocessing)
+    except Fault as fault:
+        raise_fault(fault.event())
+    return [float(value) for value in table]
+
+
+def _machine(phone: Handset) -> dict[str, Any]:
+    """What the phone says of itself, under the names of a board's facts where it has them."""
+    told = phone.facts
+    cores = told.get("cores")
+    known = {
+        "machine": facts.model(told) or facts.system(told),
+        "system": facts.system(told),
+        "cpu": None,
+        "cores": cores if isinstance(cores, int) else None,
+        "python": "",
+        "runtimes": {"litert.js": facts.text_of(told, "runtime")},
+        "browser": facts.browser(told),
+    }
+    return {**{key: value for key, value in told.items() if key not in known}, **known}
+
+
+def _check_asked(job: Job) -> None:
+    """Raises EdgebigError where the job wants what no browser gives: cores, heat, a profile, a soak."""
+    asked = {
+        "--cores": job.cores, "--priority": job.priority is not None, "--soak": job.soak_s,
+        "--cool-down": job.cool_down_c is not None, "--profile": "profile" in job.want,
+        "devices probe": "probe" in job.want,
+    }  # fmt: skip
+    if wanted := [option for option, value in asked.items() if value]:
+        raise EdgebigError(f"a browser has nothing for {', '.join(wanted)}", "leave it out")
+
+
+def _steps(job: Job) -> int:
+    pictures = job.examples * sum(model.preprocessing is not None for model in job.models)
+    turns = (job.processes - job.resume_from) * job.rounds * len(job.models)
+    return pictures * ("predictions" in job.want) + turns * ("latency" in job.want)

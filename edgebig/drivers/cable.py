@@ -1,0 +1,50 @@
+"""An Android phone's browser by its cable: the phone's localhost leads to this machine, and a page is opened there."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import subprocess
+from collections.abc import Iterator
+
+from edgebig.drivers.adbclient import Phone
+from edgebig.errors import DeviceError
+
+_LIMIT_S = 30.0
+
+
+@contextlib.contextmanager
+def reversed_port(phone: Phone, port: int) -> Iterator[None]:
+    """While the block runs, localhost:`port` on the phone is localhost:`port` here. Raises DeviceError."""
+    # Not over another's: who uses that port of the phone's already would lose it.
+    _adb(phone, "reverse", "--no-rebind", f"tcp:{port}", f"tcp:{port}")
+    try:
+        yield
+    finally:
+        with contextlib.suppress(DeviceError):  # an unplugged phone has forgotten it
+            _adb(phone, "reverse", "--remove", f"tcp:{port}")
+
+
+def open_url(phone: Phone, url: str) -> None:
+    """Opens it in the phone's browser. Raises DeviceError where the phone says that it does not."""
+    code, told = phone.shell(f"am start -a android.intent.action.VIEW -d {shlex.quote(url)}")
+    # `am` ends with 0 where it finds nobody who takes the address.
+    if code != 0 or "Error" in told:
+        last = told.strip().splitlines()[-1:] or ["nothing"]
+        raise DeviceError(f"phone {phone.serial} did not open the page; 'am start' said: {last[0]}", "")
+
+
+def _adb(phone: Phone, *words: str) -> None:
+    try:
+        done = subprocess.run(
+            phone.command(*words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            timeout=_LIMIT_S, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise DeviceError(
+            f"phone {phone.serial} did not answer 'adb {words[0]}' in {_LIMIT_S:.0f} s", "plug it in again"
+        ) from error
+    if done.returncode != 0:
+        raise phone.refusal(
+            done.stdout.decode(errors="replace"), f"'adb {' '.join(words)}' on phone {phone.serial} failed"
+        )

@@ -1,0 +1,139 @@
+"""Where phones come in: the page is served and shown, and each phone that asks for a job is handed over.
+
+The server lives as long as somebody holds it: whoever waits for phones, and each session with one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from edgebig import lookup
+from edgebig.device import BrowserDevice
+from edgebig.drivers import adbclient, cable
+from edgebig.errors import DeviceError, EdgebigError
+from edgebig.phone import address, announcing, assets, certificate, runtime
+from edgebig.phone.hub import Handset, Hub
+from edgebig.phone.server import Site
+from edgebig.phone.serving import LOOPBACK, Served, serving
+from edgebig.progress import is_shown_here, say
+
+_LOOK_S = 0.2
+# Beside those that are waited for: whoever looks on, or has loaded the page anew in another tab.
+_MORE_PHONES = 16
+
+
+@dataclass(frozen=True)
+class Models:
+    """What the page may choose from: `rows` of models.json, and each model's bytes by its sha256."""
+
+    rows: Sequence[Mapping[str, Any]] = ()
+    contents: Mapping[str, bytes] | None = None
+
+
+class Reception:
+    """The page, served as `device` says. `mode` as in Hub.
+
+    Raises EdgebigError where something for it is not installed or not as the user says it is, DeviceError where
+    LiteRT.js cannot be fetched or no phone is at the cable.
+    """
+
+    def __init__(
+        self, device: BrowserDevice, mode: Literal["bench", "page"], models: Models | None = None
+    ) -> None:
+        models = models or Models()
+        self.device = device
+        self.hub = Hub(mode, device.phones + _MORE_PHONES if mode == "bench" else 64)
+        self.stopping = threading.Event()
+        self._holders = 1
+        self._lock = threading.Lock()
+        self._opened = contextlib.ExitStack()
+        with contextlib.ExitStack() as opened:
+            folder = Path(device.runtime_dir).expanduser() if device.runtime_dir else None
+            site = Site(
+                assets.load(runtime.ready(lookup.cache_dir(), folder)),
+                [dict(row) for row in models.rows],
+                dict(models.contents or {}),
+            )
+            where, secured = _address(device)
+            self.served = opened.enter_context(serving(site, self.hub, where, secured, device.port))
+            if device.usb:
+                _by_cable(device, self.served, opened)
+            else:
+                _show(self.served, secured)
+            self._opened = opened.pop_all()
+
+    def hold(self) -> None:
+        with self._lock:
+            self._holders += 1
+
+    def release(self) -> None:
+        """Ends the server where nobody holds it any more."""
+        with self._lock:
+            self._holders -= 1
+            is_last = self._holders == 0
+        if is_last:
+            self._opened.close()
+
+    def stop(self) -> None:
+        """Every session of it fails from now on."""
+        self.stopping.set()
+
+    def arrival(self, limit_s: float) -> Handset | None:
+        """The next phone that asks for a job, None where none does in time, or it is stopped."""
+        end_s = time.monotonic() + limit_s
+        while not self.stopping.is_set() and (left_s := end_s - time.monotonic()) > 0:
+            phone = self.hub.arrival(min(_LOOK_S, left_s))
+            if phone is not None:
+                return phone
+        return None
+
+
+def _address(device: BrowserDevice) -> tuple[str, certificate.Certificate | None]:
+    """Under which address it is served, and by which certificate."""
+    if device.usb:
+        if device.address not in ("", *LOOPBACK):
+            raise EdgebigError(
+                "usb goes with no address: the phone reaches this machine's localhost", "leave it out"
+            )
+        return "127.0.0.1", None
+    where = address.checked(device.address) if device.address else address.of_lan()
+    if device.plain_http:
+        return where, None
+    names = [where, *dict.fromkeys(name for name in (socket.gethostname(),) if _is_host_name(name))]
+    return where, certificate.ready(lookup.cache_dir() / "phone", names)
+
+
+def _is_host_name(name: str) -> bool:
+    return (
+        bool(name)
+        and name.isascii()
+        and all(part.isalnum() or part == "-" for part in name.replace(".", "-"))
+    )
+
+
+def _show(served: Served, secured: certificate.Certificate | None) -> None:
+    colour = is_shown_here()
+    text = announcing.text(served, secured, colour=colour)
+    # say() escapes what could steer a terminal, and the colours of the code do.
+    print(text, file=sys.stderr, flush=True) if colour else say(text)
+
+
+def _by_cable(device: BrowserDevice, served: Served, opened: contextlib.ExitStack) -> None:
+    """The phone's own localhost leads here while it is served, and the page opens there."""
+    phone = adbclient.Phone(adbclient.choose(device.serial, adbclient.attached()))
+    opened.enter_context(cable.reversed_port(phone, served.port))
+    url = f"http://localhost:{served.port}/#t={served.token}"
+    try:
+        cable.open_url(phone, url)
+    except DeviceError as error:
+        say(f"{error.problem}\nopen it there by hand: {url}")
+    else:
+        say(f"the page opens on phone {phone.serial}; unlock it, and keep its screen on")

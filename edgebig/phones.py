@@ -1,0 +1,156 @@
+"""Phones side by side: each measured as it comes, its record saved as soon as it is whole, its row shown meanwhile."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgebig import bench, measurement
+from edgebig.bench import Settings, Subject
+from edgebig.device import BrowserDevice
+from edgebig.drivers import browser
+from edgebig.drivers.reception import Reception
+from edgebig.errors import EdgebigError
+from edgebig.measurement import Measurement
+from edgebig.partial import Unfinished
+from edgebig.progress import live_rows, say
+
+_END_LIMIT_S = 10.0
+
+
+@dataclass(frozen=True)
+class Phone:
+    """`name`: as its page shows it; `about`: what it is; its record and where that is, or why there is none."""
+
+    name: str
+    about: str
+    measurement: Measurement | None = None
+    path: Path | None = None
+    failure: EdgebigError | None = None
+
+
+@dataclass(frozen=True)
+class Phones:
+    """All that came, in the order in which they did."""
+
+    device: str
+    phones: tuple[Phone, ...]
+
+
+def measure(
+    subject: Subject,
+    target: BrowserDevice,
+    settings: Settings,
+    place: Callable[[str], Path],
+    earlier: Measurement | None = None,
+) -> Phones:
+    """Waits for as many phones as `target` says. `place`: of a phone's name, where its record goes.
+
+    Of a part that was measured the record is written too. Raises DeviceError where no phone comes, and what the only
+    one raises; of several, those that fail are told.
+    """
+    reception = Reception(target, "bench")
+    try:
+        with live_rows(lambda: [_cells(row) for row in reception.hub.rows()]):
+            found = Visits(subject, target, settings, place, earlier).of(reception, target)
+    finally:
+        reception.release()
+    if len(found) == 1 and (only := found[0].failure) is not None:
+        raise only
+    return Phones(target.name, tuple(found))
+
+
+@dataclass
+class Visits:
+    """The phones of one reception, a thread for each."""
+
+    subject: Subject
+    target: BrowserDevice
+    settings: Settings
+    place: Callable[[str], Path]
+    earlier: Measurement | None = None
+    on_done: Callable[[Phone], None] = lambda phone: None
+    _found: dict[int, Phone] = field(default_factory=dict)
+    _bugs: list[str] = field(default_factory=list)
+
+    def of(self, reception: Reception, target: BrowserDevice) -> Sequence[Phone]:
+        """Each that comes; what is a bug is raised as RuntimeError once the others have ended."""
+        threads = []
+        try:
+            for number, opened in enumerate(browser.arriving(reception, target)):
+                # A daemon: whoever ends this process does not wait for a phone.
+                thread = threading.Thread(target=self._visit, args=(number, opened), daemon=True)
+                thread.start()
+                threads.append(thread)
+            for thread in threads:
+                while thread.is_alive():
+                    thread.join(0.5)  # Ctrl-C is heard in between
+        except BaseException:
+            reception.stop()
+            for thread in threads:
+                thread.join(_END_LIMIT_S)
+            raise
+        if self._bugs:
+            raise RuntimeError("\n".join(self._bugs))
+        return [self._found[number] for number in sorted(self._found)]
+
+    def _visit(self, number: int, opened: Any) -> None:
+        session = None
+        try:
+            with opened as session:
+                # To go on with its record takes one phone.
+                alone = self.target.model_copy(update={"phones": 1})
+                record = bench.measure_in(
+                    session, self.subject, alone, self.settings, self.earlier, lambda steps=1, note="": None
+                )
+                session.accuracy = _accuracy(record)
+            path = self.place(session.name)
+            measurement.save(record, path)
+            phone = Phone(session.name, session.about, record, path)
+            say(f"{phone.name} ({phone.about}): {_in_short(record)}")
+        except (EdgebigError, OSError) as error:
+            phone = self._failed(session, error)
+            say(f"{phone.name} ({phone.about}): {phone.failure and phone.failure.problem.splitlines()[0]}")
+        except Exception:  # noqa: BLE001  # A bug: its traceback is told in the main thread, by the one who names bugs.
+            self._bugs.append(traceback.format_exc())
+            return
+        self._found[number] = phone
+        self.on_done(phone)
+
+    def _failed(self, session: browser.BrowserSession | None, error: EdgebigError | OSError) -> Phone:
+        name, about = (session.name, session.about) if session else ("a phone", "")
+        if isinstance(error, Unfinished):
+            return Phone(name, about, failure=error.keep(self.place(name)))
+        if isinstance(error, OSError):
+            error = EdgebigError(f"{error.filename or 'the machine says'}: {error.strerror}", "")
+        return Phone(name, about, failure=error)
+
+
+def _accuracy(record: Measurement) -> float | None:
+    first = record.models[0].accuracy
+    return first.value if first else None
+
+
+def _in_short(record: Measurement) -> str:
+    parts = []
+    for model in record.models:
+        summary = model.latency.summary.get("invoke")
+        timed = f"p50 {summary.p50_ns / 1000:.1f} us" if summary and model.verdict != "WRONG" else "no time"
+        read = f"{model.accuracy.value:.2%} of {model.accuracy.n:,}, " if model.accuracy else ""
+        parts.append(f"{Path(model.name).stem} {read}{timed}, {model.verdict}")
+    return "; ".join(parts)
+
+
+def _cells(row: Mapping[str, Any]) -> Mapping[str, str]:
+    """A phone's row for the terminal."""
+    share = f"{row['done'] / row['of']:4.0%}" if row["of"] else ""
+    p50 = f"{row['p50_ns'] / 1000:.1f} us" if row["p50_ns"] else ""
+    accuracy = f"{row['accuracy']:.2%}" if row["accuracy"] is not None else ""
+    return {
+        "phone": row["name"], "what": row["about"], "state": row["state"], "done": share,
+        "invoke": p50, "accuracy": accuracy, "": row["note"],
+    }  # fmt: skip
