@@ -11,6 +11,7 @@ With CI=true a skip fails, unless EXPECTED_SKIPS says why the platform cannot do
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
@@ -22,11 +23,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import typer.main
+import typer.testing
 from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 # Small matrices on two cores: OpenBLAS's threads would spin more than they compute, and beside xdist's workers.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # As many workers as cores, each with as many threads of TensorFlow's as cores, would wait for each other.
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 # Hypothesis's deadline of 200 ms an example is a timing test, and these machines stall.
 settings.register_profile("edgebig", deadline=None)
@@ -187,6 +193,16 @@ def tier_is_kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     yield
     if "tensorflow" in sys.modules and not loaded_before and not marks & TIERS_WITH_TENSORFLOW:
         pytest.fail("a test without the mark `tf` loads TensorFlow")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def the_command_line_is_built_once() -> Iterator[None]:
+    """Typer reads the annotations of all commands for each call of the command line: 30 ms, hundreds of times."""
+    built = functools.cache(typer.main.get_command)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.main, "get_command", built)
+        patch.setattr(typer.testing, "_get_command", built)
+        yield
 
 
 @pytest.fixture(scope="session")
