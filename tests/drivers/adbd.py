@@ -3,8 +3,10 @@
 adbd binds every interface, so it runs in a network namespace in which only `lo` is up, and adb's server beside it. The
 client stands outside and reaches that server over a socket of the file system, which no namespace keeps apart.
 
-    phone = start(root, folder)   root: what `unpacked` made; folder: where the phone's files and its getprop are
-    phone.environment             for whoever runs adb
+    with started(root, folder) as phone:   root: what `unpacked` made; folder: where the phone's files and getprop are
+    phone.environment                      for whoever runs adb
+
+An arm64 adbd runs in QEMU's user mode; what its shell starts is this machine's, and what it is given to start.
 """
 
 from __future__ import annotations
@@ -17,24 +19,35 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 SUITE = "trixie"
-# What this processor is called by Debian, by Debian's folders of libraries, by the C library and by Android.
-DEBIAN, TRIPLET, LOADER, ABI = {
-    "x86_64": ("amd64", "x86_64-linux-gnu", "ld-linux-x86-64.so.2", "x86_64"),
-    "aarch64": ("arm64", "aarch64-linux-gnu", "ld-linux-aarch64.so.1", "arm64-v8a"),
-}.get(platform.machine(), ("", "", "", ""))
+
+
+@dataclass(frozen=True)
+class Processor:
+    """What it is called by Debian, by Debian's folders of libraries, by the C library and by Android; its emulator."""
+
+    debian: str
+    triplet: str
+    loader: str
+    abi: str
+    older_abi: str
+    emulator: str = ""
+
+
+X86_64 = Processor("amd64", "x86_64-linux-gnu", "ld-linux-x86-64.so.2", "x86_64", "x86")
+ARM64 = Processor("arm64", "aarch64-linux-gnu", "ld-linux-aarch64.so.1", "arm64-v8a", "armeabi-v7a")
+NATIVE = {"x86_64": X86_64, "aarch64": ARM64}.get(platform.machine())
+EMULATED = replace(ARM64, emulator="qemu-aarch64-static -cpu cortex-a72")
 PORT = 5555
 LIMIT_S = 30.0
-PROPERTIES = {
+_PROPERTIES = {
     "ro.product.manufacturer": "Nobody",
     "ro.product.model": "Test Phone",
     "ro.build.version.release": "15",
     "ro.build.version.sdk": "35",
-    "ro.product.cpu.abi": ABI,
-    "ro.product.cpu.abilist": f"{ABI},x86",
     "ro.soc.manufacturer": "Stand-in",
     "ro.soc.model": "1",
 }
@@ -68,18 +81,24 @@ BATTERY = """Current Battery Service state:
 """
 
 
+def properties(processor: Processor) -> dict[str, str]:
+    """What its getprop tells."""
+    abis = f"{processor.abi},{processor.older_abi}"
+    return {**_PROPERTIES, "ro.product.cpu.abi": processor.abi, "ro.product.cpu.abilist": abis}
+
+
 class Unavailable(Exception):
     """Why no adbd can be had here."""
 
 
-def unpacked(folder: Path) -> Path:
+def unpacked(folder: Path, processor: Processor | None = NATIVE) -> Path:
     """adbd and its libraries under `folder`, of this machine's own Debian mirror; whole, or not at all.
 
     Raises Unavailable where apt cannot bring them.
     """
-    if not DEBIAN:
+    if processor is None:
         raise Unavailable(f"none is known for {platform.machine()}")
-    root = folder / f"adbd-{SUITE}"
+    root = folder / f"adbd-{SUITE}-{processor.debian}"
     if (root / "whole").is_file():
         return root
     shutil.rmtree(root, ignore_errors=True)
@@ -94,7 +113,8 @@ def unpacked(folder: Path) -> Path:
         f'Dir::Etc::sourcelist "{state}/sources.list"; Dir::Etc::sourceparts "/dev/null";\n'
         f'Dir::State "{state}"; Dir::State::status "{state}/status"; Dir::State::lists "{state}/lists";\n'
         f'Dir::Cache "{state}"; Dir::Cache::archives "{state}/archives"; APT::Sandbox::User "root";\n'
-        f'Acquire::Languages "none"; APT::Install-Recommends "false"; APT::Architecture "{DEBIAN}";\n'
+        'Acquire::Languages "none"; APT::Install-Recommends "false";\n#clear APT::Architectures;\n'
+        f'APT::Architecture "{processor.debian}"; APT::Architectures {{ "{processor.debian}"; }};\n'
     )
     _apt(state, "update")
     _apt(state, "install", "--yes", "--download-only", "adbd")
@@ -165,25 +185,29 @@ class TestPhone:
 
 
 @contextlib.contextmanager
-def started(root: Path, folder: Path, full: bool = False) -> Iterator[TestPhone]:
-    """A phone whose adbd is that of `root`. `full`: its store is a file system of 1 MB."""
-    phone = _start(root, folder, full=full)
+def started(
+    root: Path, folder: Path, full: bool = False, processor: Processor | None = NATIVE
+) -> Iterator[TestPhone]:
+    """A phone whose adbd is that of `root`, of that processor. `full`: its store is a file system of 1 MB."""
+    assert processor is not None
+    phone = _start(root, folder, processor, full=full)
     try:
         yield phone
     finally:
         phone.stop()
 
 
-def _start(root: Path, folder: Path, *, full: bool) -> TestPhone:
+def _start(root: Path, folder: Path, processor: Processor, *, full: bool) -> TestPhone:
     programs, store = folder / "bin", folder / "store"
     programs.mkdir(parents=True)
     store.mkdir()
-    _program(programs / "getprop", "\n".join(f"[{name}]: [{value}]" for name, value in PROPERTIES.items()))
+    told = properties(processor).items()
+    _program(programs / "getprop", "\n".join(f"[{name}]: [{value}]" for name, value in told))
     (folder / "thermalservice").write_text(THERMAL)
     (folder / "battery").write_text(BATTERY)
     (programs / "dumpsys").write_text(f'#!/bin/sh\ncat "{folder}/$1"\n')
     (programs / "dumpsys").chmod(0o755)
-    libraries = root / "usr" / "lib" / TRIPLET
+    libraries = root / "usr" / "lib" / processor.triplet
     (programs / "adbd").symlink_to(root / "usr" / "lib" / "android-sdk" / "platform-tools" / "adbd")
     socket = f"localfilesystem:{folder}/adb.sock"
     script = (
@@ -193,7 +217,8 @@ def _start(root: Path, folder: Path, *, full: bool) -> TestPhone:
         + "export ADB_EMU=0 ADB_LOCAL_TRANSPORT_MAX_PORT=5554\n"
         f"export PATH={programs}:$PATH HOME={folder}\n"
         f"adb -L {socket} server nodaemon &\n"
-        f"{libraries}/{LOADER} --library-path {libraries}:{libraries}/android {programs}/adbd &\nwait\n"
+        f"{processor.emulator} {libraries}/{processor.loader} --library-path {libraries}:{libraries}/android "
+        f"{programs}/adbd &\nwait\n"
     )
     log = (folder / "log").open("wb")
     # A namespace of processes ends with its first one, that with unshare, and that with this Python, however it ends.

@@ -29,6 +29,20 @@ def pi(monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:
 @pytest.fixture(scope="session")
 def adbd_root(tmp_path_factory: pytest.TempPathFactory, users_environment: dict[str, str]) -> Path:
     """Debian's adbd, unpacked once for all workers."""
+    return _adbd_root(tmp_path_factory, users_environment, adbd.NATIVE)
+
+
+@pytest.fixture(scope="session")
+def arm64_adbd_root(tmp_path_factory: pytest.TempPathFactory, users_environment: dict[str, str]) -> Path:
+    """That for arm64, which QEMU runs (mark it `arm`)."""
+    return _adbd_root(tmp_path_factory, users_environment, adbd.EMULATED)
+
+
+def _adbd_root(
+    tmp_path_factory: pytest.TempPathFactory,
+    users_environment: dict[str, str],
+    processor: adbd.Processor | None,
+) -> Path:
     if sys.platform != "linux":
         pytest.skip("needs Linux: network namespaces")
     if os.geteuid() != 0:
@@ -42,7 +56,7 @@ def adbd_root(tmp_path_factory: pytest.TempPathFactory, users_environment: dict[
     with (folder / "adbd.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
-            return adbd.unpacked(folder)
+            return adbd.unpacked(folder, processor)
         except adbd.Unavailable as error:
             pytest.skip(f"needs Debian's adbd: {error}")
 
@@ -51,9 +65,23 @@ def adbd_root(tmp_path_factory: pytest.TempPathFactory, users_environment: dict[
 def phone(tmp_path: Path, adbd_root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[adbd.TestPhone]:
     """One phone, which every adb of this test reaches."""
     with adbd.started(adbd_root, tmp_path / "phone") as started:
-        for name in ("ADB_SERVER_SOCKET", "HOME"):
-            monkeypatch.setenv(name, started.environment[name])
+        _reached(started, monkeypatch)
         yield started
+
+
+@pytest.fixture
+def arm64_phone(
+    tmp_path: Path, arm64_adbd_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[adbd.TestPhone]:
+    """As that, with a daemon for the processor of real phones, in QEMU."""
+    with adbd.started(arm64_adbd_root, tmp_path / "phone", processor=adbd.EMULATED) as started:
+        _reached(started, monkeypatch)
+        yield started
+
+
+def _reached(phone: adbd.TestPhone, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ADB_SERVER_SOCKET", "HOME"):
+        monkeypatch.setenv(name, phone.environment[name])
 
 
 def device_of(phone: adbd.TestPhone, **changes: Any) -> AdbDevice:

@@ -446,5 +446,8 @@ def test_what_the_tool_cannot_do_is_refused_before_anything_runs(
 
 
 def test_setup_says_why_no_tool_is_fetched(phone: adbd.TestPhone) -> None:
-    with pytest.raises(EdgebigError, match=rf"no build of benchmark_model for {adbd.ABI} can be vouched for"):
+    assert adbd.NATIVE is not None
+    with pytest.raises(
+        EdgebigError, match=rf"no build of benchmark_model for {adbd.NATIVE.abi} can be vouched"
+    ):
         setup.install(device_of(phone))

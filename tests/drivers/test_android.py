@@ -72,7 +72,8 @@ def test_the_big_cores_are_the_phone_s() -> None:
 
 
 def test_facts() -> None:
-    properties = "\n".join(f"[{name}]: [{value}]" for name, value in adbd.PROPERTIES.items())
+    told = adbd.properties(adbd.ARM64).items()
+    properties = "\n".join(f"[{name}]: [{value}]" for name, value in told)
     kernel = "aarch64\n6.1.75-android14\n8\nMemTotal:        7579252 kB"
     found = android.facts(f"{properties}\n{SECTION}\n{kernel}\n{SECTION}\nHardware\t: X")
     assert (found["system"], found["sdk"], found["board"]) == ("Android 15", 35, "Nobody Test Phone")
