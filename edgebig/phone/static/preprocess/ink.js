@@ -1,0 +1,166 @@
+/** Grey pixels -> the light of the paper, and the part of it that ink takes. The twin of edgebig/ondevice/ink.py. */
+
+import { connected, plausible, weightedMedian } from "./parts.js";
+import { enlarge, quantile, reduce, slide, soften } from "./sampling.js";
+import { bytes, doubles, ints, shorts } from "./scratch.js";
+
+export const FULL = 1020; // ink that takes all of the light: four times 255
+export const MIN_INK = 133; // a stroke takes at least 13 % of the paper's light
+const DARK = 80; // on paper darker than this, ink is held against this: there noise is a large part
+const PAPER_SIDE = 400; // the paper is sought in a picture that is at most this long, in pixels
+const POLARITY_SIDE = 240;
+export const UNSURE = 1.0; // of `polarity`: pages that are written on are at 2 and more, either way
+
+/** A picture at working size -> above 0 if its strokes are lighter than what is around them. By skewness. */
+export function polarity(work) {
+  const small = reduce(work, Math.ceil(Math.max(work.width, work.height) / POLARITY_SIDE), "polarity.small");
+  const shortest = Math.min(small.width, small.height);
+  const sums = summed(small);
+  let total = 0;
+  for (const windows of [16, 5, 2]) total += skewness(small, sums, Math.max(1, Math.floor(shortest / windows / 2)));
+  return total;
+}
+
+/** The sum of all pixels above and to the left of each corner of pixels, (height + 1) x (width + 1). */
+function summed({ width, height, data }) {
+  const sums = doubles("polarity.sums", (width + 1) * (height + 1));
+  sums.fill(0, 0, width + 1);
+  for (let y = 0, at = 0, to = width + 1; y < height; y++) {
+    let line = 0;
+    sums[to++] = 0;
+    for (let x = 0; x < width; x++, at++, to++) {
+      line += data[at];
+      sums[to] = sums[to - width - 1] + line;
+    }
+  }
+  return sums;
+}
+
+/** Of each pixel's difference to the mean of the square that reaches so far to every side, as far as it lies inside. */
+function skewness({ width, height, data }, sums, reach) {
+  let squares = 0;
+  let cubes = 0;
+  for (let y = 0, at = 0; y < height; y++) {
+    const first = Math.max(y - reach, 0);
+    const last = Math.min(y + reach + 1, height);
+    const upper = first * (width + 1);
+    const lower = last * (width + 1);
+    for (let x = 0; x < width; x++, at++) {
+      const left = x > reach ? x - reach : 0;
+      const right = x + reach + 1 < width ? x + reach + 1 : width;
+      const around = sums[lower + right] - sums[lower + left] - sums[upper + right] + sums[upper + left];
+      const apart = data[at] - Math.floor(around / ((last - first) * (right - left)));
+      squares += apart * apart;
+      cubes += apart * apart * apart;
+    }
+  }
+  const spread = squares / data.length + 1;
+  return cubes / data.length / (spread * Math.sqrt(spread));
+}
+
+/**
+ * A picture at working size, dark ink on light paper -> {width, height, paper: Uint8Array, its light without ink;
+ * ink: Uint16Array, the part taken, 0 to FULL; noise: the standard deviation of `ink` where there is none}.
+ *
+ * The first look takes strokes to be as wide as they can be, and finds how wide they are; the second then follows
+ * the edges of shadows and the grain of the paper more closely.
+ */
+export function sceneOf(work) {
+  const { width, height } = work;
+  const shrink = Math.ceil(Math.max(width, height) / PAPER_SIDE);
+  const small = reduce(work, shrink, "paper.small");
+  let reach = Math.max(3, Math.floor((7 * Math.min(small.width, small.height) + 10) / 20));
+  for (let look = 0; look < 2; look++) {
+    const strokes = strokeWidth(small, reach);
+    if (strokes === null) {
+      reach = Math.min(reach, 9); // what is there is too thin to be seen so small
+      break;
+    }
+    reach = Math.min(reach, Math.max(5, Math.floor(4 * strokes + 0.5) + 3));
+  }
+  const paper = enlarge(closed(small, reach), shrink, width, height, "scene.paper");
+  const spare = Math.min(width, height) >= 100;
+  return against(paper, spare ? soften(work, "scene.light") : fourfold(work, "scene.light"), width, height, "scene.ink");
+}
+
+/** The width of strokes against the paper that this reach gives, weighted by their ink; null where there are none. */
+function strokeWidth(small, reach) {
+  const { width, height } = small;
+  const first = against(closed(small, reach).data, fourfold(small, "paper.light"), width, height, "paper.ink");
+  const mask = above(first.ink, threshold(first), "paper.mask");
+  const parts = connected(first.ink, mask, width, height);
+  const keep = plausible(parts, width, height);
+  if (!keep.includes(1)) return null;
+  return weightedMedian(
+    parts.count,
+    keep,
+    (part) => (2 * parts.area[part]) / parts.edge[part],
+    (part) => parts.strength[part] * parts.edge[part],
+  );
+}
+
+/** Uint8Array of 0 and 1: where the ink is stronger than this. */
+export function above(ink, limit, name) {
+  const mask = bytes(name, ink.length);
+  const most = Math.floor(limit);
+  for (let at = 0; at < ink.length; at++) mask[at] = (most - ink[at]) >>> 31;
+  return mask;
+}
+
+/** What is left of the light when all that is narrower than `reach` is closed. */
+function closed(small, reach) {
+  const data = bytes("paper.closed", small.data.length);
+  data.set(small.data);
+  const picture = { width: small.width, height: small.height, data };
+  slide(picture, reach, true);
+  slide(picture, reach, false);
+  return picture;
+}
+
+function fourfold({ data }, name) {
+  const light = shorts(name, data.length);
+  for (let at = 0; at < data.length; at++) light[at] = data[at] << 2;
+  return light;
+}
+
+// Without a division for each pixel; 4 * paper * SHARE stays below 2**16.
+const SHARE = Uint16Array.from({ length: 256 }, (_, paper) => Math.floor((255 * 64) / Math.max(paper, DARK)));
+
+/** `light4`: four times the picture's light. */
+function against(paper, light4, width, height, name) {
+  const ink = shorts(name, light4.length);
+  for (let at = 0; at < ink.length; at++) {
+    const light = paper[at];
+    const taken = (light << 2) - light4[at];
+    ink[at] = ((taken & ~(taken >> 31)) * SHARE[light]) >> 6; // no branch: noise cannot be guessed
+  }
+  const counts = sampled(ink, width, height);
+  const offset = quantile(counts, 1, 2); // of many grey values the closing takes the lightest
+  const apart = ints("ink.apart", FULL + 1);
+  apart.fill(0);
+  for (let value = 0; value <= FULL; value++) apart[Math.abs(value - offset)] += counts[value];
+  const noise = 1.4826 * quantile(apart, 1, 2);
+  if (offset > 0) {
+    for (let at = 0; at < ink.length; at++) {
+      const over = ink[at] - offset;
+      ink[at] = over & ~(over >> 31);
+    }
+  }
+  return { width, height, paper, ink, noise };
+}
+
+/** How many pixels have each ink, of every third in every third row where there are many. */
+function sampled(ink, width, height) {
+  const counts = ints("ink.counts", FULL + 1);
+  counts.fill(0);
+  const step = ink.length > 9000 ? 3 : 1;
+  for (let y = 0; y < height; y += step) {
+    for (let at = y * width, end = at + width; at < end; at += step) counts[ink[at]] += 1;
+  }
+  return counts;
+}
+
+/** The ink above which a pixel may be of a stroke: out of the noise's reach, if weaker than a whole stroke. */
+export function threshold(scene) {
+  return Math.max(0.6 * MIN_INK, 4 * scene.noise);
+}
