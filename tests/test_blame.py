@@ -108,6 +108,7 @@ def test_each_example_that_differs_is_laid_to_one_change(labels: list[list[int]]
 # ---------------------------------------------------------------- real kernels
 
 
+@pytest.mark.slow
 def test_xnnpack_is_to_blame_where_the_reference_kernels_say_something_else() -> None:
     item, target = artifact.load(runs.zoo()["digits-nano"]), device.load("reference")
     found = blame.blame(item, target, Asked(source="digits-5k"))
@@ -227,6 +228,7 @@ def shifted(event: Event, places: int = 1) -> Event:
     return {**event, "raw": base64.b64encode(raw.tobytes()).decode(), "labels": labels}
 
 
+@pytest.mark.slow
 def test_a_wrong_delegate_is_blamed(tmp_path: Path, board: Callable[..., Device]) -> None:
     def wrong(job: Job, event: Event) -> Event:
         return shifted(event) if event["event"] == "outputs" and job.delegate == "xnnpack" else event
@@ -250,6 +252,7 @@ def test_a_wrong_machine_is_blamed(tmp_path: Path, board: Callable[..., Device])
     assert [(one.what, len(one.examples)) for one in found.blamed] == [("machine", 20)]
 
 
+@pytest.mark.slow
 def test_other_preprocessing_on_the_device_is_blamed(tmp_path: Path, board: Callable[..., Device]) -> None:
     def inverted(job: Job) -> Job:
         models = [
@@ -265,6 +268,7 @@ def test_other_preprocessing_on_the_device_is_blamed(tmp_path: Path, board: Call
     assert any("board makes another input of them than here" in line for line in report.lines(found))
 
 
+@pytest.mark.slow
 def test_a_device_that_tells_no_input_leaves_two_suspects(
     tmp_path: Path, board: Callable[..., Device]
 ) -> None:
@@ -280,6 +284,7 @@ def test_a_device_that_tells_no_input_leaves_two_suspects(
     )
 
 
+@pytest.mark.slow
 def test_another_version_that_is_not_here_leaves_two_suspects(
     tmp_path: Path, board: Callable[..., Device], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -299,6 +304,7 @@ def test_another_version_that_is_not_here_leaves_two_suspects(
     assert [(one.what, one.factors) for one in found.blamed] == [("unknown", ("runtime", "machine"))]
 
 
+@pytest.mark.slow
 def test_kernels_that_a_device_has_not_are_left_out(tmp_path: Path, board: Callable[..., Device]) -> None:
     def refuse(job: Job) -> Job:
         if job.delegate == "none":
@@ -325,6 +331,7 @@ def test_the_fake_device_is_stamped(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- a card that was altered
 
 
+@pytest.mark.slow
 def test_a_card_that_contradicts_the_files_metadata_is_blamed(tmp_path: Path) -> None:
     said = metadata.attach_metadata(
         (GOLDEN / "digits-int8.tflite").read_bytes(),
@@ -346,6 +353,7 @@ def test_a_card_that_contradicts_the_files_metadata_is_blamed(tmp_path: Path) ->
     assert any(line.startswith("To blame: preprocessing: the card") for line in report.lines(found))
 
 
+@pytest.mark.slow
 def test_a_card_under_which_the_model_reads_much_worse_is_blamed(tmp_path: Path) -> None:
     right = stats.accuracy_interval(911, 1000)
     measured = {"split": "test", "runtime": "ai-edge-litert 2.3.0", **vars(right)}
@@ -371,6 +379,7 @@ def edgebig(*arguments: str) -> int:
     return 0
 
 
+@pytest.mark.slow
 def test_all_of_it_is_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = str(model(tmp_path).path)
     assert edgebig("blame", path, "--device", "fake", "--examples", "20", "--json") == 0

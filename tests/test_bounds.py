@@ -183,6 +183,7 @@ def test_a_ci_is_told_by_exit_code_json_and_xml(tmp_path: Path, capsys: pytest.C
     assert suite.attrib["failures"] == "0"
 
 
+@pytest.mark.slow
 def test_a_bound_that_is_missed_is_exit_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model, xml = str(golden(tmp_path / "run")), tmp_path / "bench.xml"
     assert edgebig("bench", model, *QUICK, "--max-size", "1kB", "--junit", str(xml)) == 3

@@ -437,6 +437,7 @@ def test_bounds_that_are_none_are_usage(saved: dict[str, str], option: tuple[str
     assert edgebig("compare", saved["base"], saved["same"], *option) == 2
 
 
+@pytest.mark.slow
 def test_two_models_are_measured_in_turns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small, slow = (str(item.path) for item in copied(tmp_path / "run", "digits-float32", "digits-slow"))
     out = tmp_path / "turns.json"

@@ -68,6 +68,7 @@ def test_what_it_says_as_it_refuses_is_passed_on(library: str) -> None:
     assert caught.value.code == "no-delegate"
 
 
+@pytest.mark.slow
 def test_a_wrong_answer_is_wrong_however_fast(library: str) -> None:
     models = [artifact.load(GOLDEN / "digits-float32.tflite")]
     quick = bench.Settings(examples=50, processes=2, rounds=1, samples=2, warmup_s=0.05)
@@ -85,6 +86,7 @@ def test_a_wrong_answer_is_wrong_however_fast(library: str) -> None:
     assert not found.delegate.whole
 
 
+@pytest.mark.slow
 def test_a_delegate_that_must_take_all_is_exit_3_and_says_what_it_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

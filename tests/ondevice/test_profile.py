@@ -60,6 +60,7 @@ def test_xnnpack_tells_its_own_and_what_it_left_stands_beside() -> None:
     assert [row["operator"] for row in rows if not row["inside"]] == ["SOFTMAX"]
 
 
+@pytest.mark.slow
 def test_a_bench_shows_it_and_keeps_it() -> None:
     models = [artifact.load(GOLDEN / f"{name}.tflite") for name in ("digits-slow", "digits-int8")]
     found = bench.bench(models, LocalDevice(name="here", delegate="none"), QUICK, None)
