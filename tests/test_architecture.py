@@ -118,7 +118,7 @@ ROOMS: dict[str, set[str]] = {
     "inspection": {"tflitefile", "tflitegraph", "flatbuffer", "metadata"},
     "export": {
         "tflitefile", "flatbuffer", "strip", "metadata", "artifact", "targets", "environment", "micro", "data.examples",
-        "check.tflite",
+        "check.tflite", "phone",
     },
     "ondevice": set(),
     "phone": set(),

@@ -24,10 +24,11 @@ def add_to(app: typer.Typer) -> None:
 
 def export(
     to: Annotated[To, typer.Option(help="What it is built into.")],
-    model: Annotated[
-        str | None,
+    models: Annotated[
+        list[str] | None,
         typer.Argument(
-            help="A run or a .tflite; default: the newest .tflite of the last run.",
+            metavar="[MODEL]...",
+            help="A run or a .tflite; default: the newest .tflite of the last run. Several, for web alone.",
             autocompletion=options.complete_run,
         ),
     ] = None,
@@ -44,21 +45,31 @@ def export(
         typer.Option(metavar="SOURCE", help="Examples of other data than the model's own, as in digits-5k."),
     ] = None,
     examples: Annotated[int, typer.Option(min=1, help="Run so many test examples for the check.")] = 200,
+    runtime_dir: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="LiteRT.js as npm pack leaves it, for web; no network is asked."),
+    ] = None,
     json: options.Json = False,
 ) -> None:
-    """Make C, an Arduino sketch or Android's assets of a .tflite, checked in the real runtime."""
-    from edgebig import artifact, runs
+    """Make C, an Arduino sketch, Android's assets or a page for any https host of a .tflite, checked."""
+    from edgebig import artifact, lookup, runs
     from edgebig import export as exporting
     from edgebig.cli import examples as chosen
     from edgebig.data.examples import Examples
+    from edgebig.errors import EdgebigError
 
+    if to is not To.web and (len(models or ()) > 1 or runtime_dir is not None):
+        raise EdgebigError(
+            f"--to {to.value}: takes one model, and no --runtime-dir", "several go into one page: --to web"
+        )
+    items = [artifact.load(runs.resolve_model(model)) for model in models or (None,)]
+    name, out = exporting.place(items[0], to.value, name, out)
+    which = chosen.choose(items, data, source=source, count=examples)
+    checked = Examples(which.examples.images, which.labels_of(artifact.require_card(items[0], "")))
     if to is To.web:
-        exporting.refuse_web()
-    item = artifact.load(runs.resolve_model(model))
-    name, out = exporting.place(item, to.value, name, out)
-    which = chosen.choose([item], data, source=source, count=examples)
-    labels = which.labels_of(artifact.require_card(item, ""))
-    made = exporting.export(item, to.value, name, out, Examples(which.examples.images, labels))
+        made = exporting.export_web(items, name, out, checked, lookup.cache_dir(), runtime_dir)
+    else:
+        made = exporting.export(items[0], to.value, name, out, checked)
     if json:
         options.print_json({"files": [str(path) for path in made.paths], **made.record})
         return

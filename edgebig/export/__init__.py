@@ -1,7 +1,8 @@
-"""A model made ready for where it is built in: C for TFLite Micro, an Arduino sketch, assets for Android."""
+"""A model made ready for where it is built in: C for TFLite Micro, an Arduino sketch, assets for Android, a page."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,7 @@ import edgebig
 from edgebig import artifact
 from edgebig.artifact import Artifact
 from edgebig.data.examples import Examples
-from edgebig.errors import EdgebigError
-from edgebig.export import android, arduino, board, c, folder
-
-TARGETS = ("c", "arduino", "android")
+from edgebig.export import android, arduino, board, c, folder, web
 
 
 @dataclass(frozen=True)
@@ -23,12 +21,6 @@ class Exported:
     paths: tuple[Path, ...]
     record: dict[str, Any]
     lines: tuple[str, ...]
-
-
-def refuse_web() -> None:
-    raise EdgebigError(
-        "--to web: comes with the phone work (edgebig phone)", f"for now one of: {', '.join(TARGETS)}"
-    )
 
 
 def place(item: Artifact, target: str, name: str | None, out: Path | None) -> tuple[str, Path]:
@@ -55,6 +47,24 @@ def export(item: Artifact, target: str, name: str, out: Path, examples: Examples
         made = board.prepare(item, name, examples)
         contents = c.files(made, name) if target == "c" else arduino.files(made, out.absolute().name)
         facts, lines = board.record(made), board.lines(made)
+    return _written(out, target, name, contents, facts, lines)
+
+
+def export_web(
+    items: Sequence[Artifact], name: str, out: Path, examples: Examples, cache: Path, runtime_dir: Path | None
+) -> Exported:
+    """As `export`, of one page with several models.
+
+    `cache`: where LiteRT.js is kept; `runtime_dir`: a folder that has it, or None. Raises besides DeviceError where
+    LiteRT.js cannot be fetched.
+    """
+    site = web.prepare(items, examples, cache, runtime_dir)
+    return _written(out, "web", name, web.files(site), web.record(site), site.verdicts())
+
+
+def _written(
+    out: Path, target: str, name: str, contents: dict[str, bytes], facts: dict[str, Any], lines: Sequence[str]
+) -> Exported:
     record = {"target": target, "name": name, "edgebig": edgebig.__version__, **facts}
     paths = folder.write(out, contents, record)
     return Exported(tuple(paths), record, tuple(lines))

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 
-_FOLDER = Path(__file__).with_name("templates")
+FOLDER = Path(__file__).with_name("templates")
 
 
 def filled(name: str, words: Mapping[str, str]) -> bytes:
     """The template `name` with its $words, all of which must be given."""
-    text = (_FOLDER / f"{name}.template").read_text("utf-8")
+    text = (FOLDER / f"{name}.template").read_text("utf-8")
     return Template(text).substitute(words).encode()
 
 

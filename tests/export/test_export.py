@@ -114,7 +114,10 @@ def spoil_card(change: Callable[[dict[str, Any]], None]) -> None:
 @pytest.mark.parametrize(
     ("prepare", "arguments", "problem"),
     [
-        (None, ["m.tflite", "--to", "web"], "--to web: comes with the phone work (edgebig phone)"),
+        (None, ["m.tflite", "m.tflite", "--to", "c"], "--to c: takes one model, and no --runtime-dir"),
+        (None, ["m.tflite", "--to", "android", "--runtime-dir", "."], "--to android: takes one model, and no "),
+        (None, ["m.tflite", "--to", "web", "--runtime-dir", "."], "--runtime-dir .: neither litertjs-core-2.5.3"),
+        (None, ["m.tflite", "m.tflite", "--to", "web"], "m.tflite and m.tflite are the same file"),
         (None, ["--to", "c"], "no finished run in runs/"),
         (None, ["n.tflite", "--to", "c"], "n.tflite: no such file"),
         (lambda: Path("m.json").unlink(), ["m.tflite", "--to", "c"], "m.tflite: no card beside it (m.json), "),

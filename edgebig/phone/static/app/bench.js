@@ -19,7 +19,7 @@ export class Bench {
       tally: (tally) => this.show(tally),
       note: (words) => this.progress(words),
       connected: (there) => this.connected(there),
-      end: (why) => this.ended(why),
+      end: (told) => this.ended(told),
       problem: (words) => this.problem(words),
     };
     const host = new Host(link, facts, attention, show);
@@ -85,8 +85,10 @@ export class Bench {
     if (!there) this.progress("The host does not answer: trying again. What was measured is kept");
   }
 
-  ended(why) {
-    this.parts.host.textContent = `The host: ${why}`;
+  // The host knows what the examples are, this page does not.
+  ended({ why, accuracy }) {
+    const right = typeof accuracy === "number" ? `; ${(100 * accuracy).toFixed(2)} % of the examples read right` : "";
+    this.parts.host.textContent = `The host says: ${why ?? "done"}${right}`;
   }
 
   problem(words) {

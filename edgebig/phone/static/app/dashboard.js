@@ -20,7 +20,7 @@ for (;;) {
 
 function show(rows) {
   const working = rows.filter(({ state }) => state === "works").length;
-  status.textContent = rows.length === 0 ? "No phone yet" : `${rows.length} phones, ${working} at work`;
+  status.textContent = rows.length === 0 ? "No phone yet" : `${rows.length === 1 ? "1 phone" : `${rows.length} phones`}, ${working} at work`;
   body.replaceChildren(...rows.map(line));
 }
 

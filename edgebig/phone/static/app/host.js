@@ -7,7 +7,7 @@ import { run } from "./runner.js";
 const RETRY_MS = 1500;
 
 export class Host {
-  // show: {tally(Tally), note(text), connected(boolean), end(why), problem(text)}
+  // show: {tally(Tally), note(text), connected(boolean), end({why, accuracy}), problem(text)}
   constructor(link, facts, attention, show) {
     Object.assign(this, { link, facts, attention, show, work: null, serving: false });
     this.key = `edgebig phone ${link.token}`;
@@ -32,7 +32,7 @@ export class Host {
       for await (const { event, data } of this.link.events(this.phone, has, this.show.connected)) {
         if (event === "wait") this.show.note(data.why ?? "waiting for the host");
         if (event === "job") this.begin(data);
-        if (event === "end") this.show.end(data.why ?? "done");
+        if (event === "end") this.show.end(data);
       }
     } catch (error) {
       this.show.problem(error.message);

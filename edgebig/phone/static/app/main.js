@@ -43,19 +43,22 @@ async function start() {
     link, facts, attention: new Attention(), models: () => models, delegate: () => at("accelerator").value,
   });
   const mode = token ? await bench.join() : "page";
+  let benched = Promise.resolve();
   if (mode === "bench") {
+    status.textContent = "Measuring for the host; the camera and the paper come after";
     tabs.open("bench");
-    bench.start();
+    benched = bench.start();
   }
   if (models.length === 0) {
     for (const id of ["model", "accelerator"]) at(id).replaceChildren(new Option("none"));
     status.textContent = "No model came with this page: it only measures for its host.";
     return;
   }
+  // A phone in a host's bench does nothing else meanwhile.
+  await benched;
   choose(models, facts);
   bench.ready();
-  // A phone in a host's bench has nothing else to do meanwhile.
-  if (mode !== "bench") await open(models);
+  await open(models);
   if (!token) await keepForFlight(status);
 }
 
