@@ -111,7 +111,8 @@ def everywhere() -> list[Device]:
     known = [devices.load(row["file"]) for row in inventory.overview() if not row["problem"]]
     wanted: dict[str, Device] = {}
     for target in known:
-        if target.kind == "fake" or target.delegate == "reference":
+        # A phone's browser answers to nobody: its owner comes.
+        if target.kind in ("fake", "browser") or target.delegate == "reference":
             continue
         if isinstance(target, AdbDevice) and not adbclient.server_is_up():
             say(f"left out: {target.name}: adb's server is not running; to look for phones: adb start-server")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from edgebig import bench, measurement
 from edgebig.bench import Settings, Subject
 from edgebig.device import BrowserDevice
 from edgebig.drivers import browser
+from edgebig.drivers.browser import BrowserSession
 from edgebig.drivers.reception import Reception
 from edgebig.errors import EdgebigError
 from edgebig.measurement import Measurement
@@ -56,7 +58,8 @@ def measure(
     reception = Reception(target, "bench")
     try:
         with live_rows(lambda: [_cells(row) for row in reception.hub.rows()]):
-            found = Visits(subject, target, settings, place, earlier).of(reception, target)
+            visits = Visits(lambda: subject, target, settings, place, earlier)
+            found = visits.of(reception, browser.arriving(reception, target))
     finally:
         reception.release()
     if len(found) == 1 and (only := found[0].failure) is not None:
@@ -66,9 +69,9 @@ def measure(
 
 @dataclass
 class Visits:
-    """The phones of one reception, a thread for each."""
+    """The phones of one reception, a thread for each. `on_done`: told of each as it ends."""
 
-    subject: Subject
+    subject: Callable[[], Subject]
     target: BrowserDevice
     settings: Settings
     place: Callable[[str], Path]
@@ -77,15 +80,17 @@ class Visits:
     _found: dict[int, Phone] = field(default_factory=dict)
     _bugs: list[str] = field(default_factory=list)
 
-    def of(self, reception: Reception, target: BrowserDevice) -> Sequence[Phone]:
-        """Each that comes; what is a bug is raised as RuntimeError once the others have ended."""
-        threads = []
+    def of(
+        self, reception: Reception, arriving: Iterable[AbstractContextManager[BrowserSession]]
+    ) -> Sequence[Phone]:
+        """Each that comes, in that order; what is a bug is raised as RuntimeError once the others have ended."""
+        threads: list[threading.Thread] = []
         try:
-            for number, opened in enumerate(browser.arriving(reception, target)):
+            for number, opened in enumerate(arriving):
                 # A daemon: whoever ends this process does not wait for a phone.
                 thread = threading.Thread(target=self._visit, args=(number, opened), daemon=True)
                 thread.start()
-                threads.append(thread)
+                threads = [*(one for one in threads if one.is_alive()), thread]
             for thread in threads:
                 while thread.is_alive():
                     thread.join(0.5)  # Ctrl-C is heard in between
@@ -98,14 +103,14 @@ class Visits:
             raise RuntimeError("\n".join(self._bugs))
         return [self._found[number] for number in sorted(self._found)]
 
-    def _visit(self, number: int, opened: Any) -> None:
-        session = None
+    def _visit(self, number: int, opened: AbstractContextManager[BrowserSession]) -> None:
+        session: BrowserSession | None = None
         try:
             with opened as session:
                 # To go on with its record takes one phone.
                 alone = self.target.model_copy(update={"phones": 1})
                 record = bench.measure_in(
-                    session, self.subject, alone, self.settings, self.earlier, lambda steps=1, note="": None
+                    session, self.subject(), alone, self.settings, self.earlier, lambda steps=1, note="": None
                 )
                 session.accuracy = _accuracy(record)
             path = self.place(session.name)
@@ -121,7 +126,7 @@ class Visits:
         self._found[number] = phone
         self.on_done(phone)
 
-    def _failed(self, session: browser.BrowserSession | None, error: EdgebigError | OSError) -> Phone:
+    def _failed(self, session: BrowserSession | None, error: EdgebigError | OSError) -> Phone:
         name, about = (session.name, session.about) if session else ("a phone", "")
         if isinstance(error, Unfinished):
             return Phone(name, about, failure=error.keep(self.place(name)))

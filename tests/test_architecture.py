@@ -141,6 +141,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "group": {"device"},
     "phones": {"device", "drivers", "bench", "measurement", "partial"},
+    "phonepage": {"artifact", "bench", "device", "drivers", "export", "measurement", "phones", "runs", "targets"},
     "sweep": {"device", "drivers", "bench", "collecting", "measurement", "partial", "stats"},
     "probe": {"device", "drivers", "artifact", "bench", "collecting", "group", "runs"},
     "enrol": {"device", "drivers", "inventory", "probe", "setup"},

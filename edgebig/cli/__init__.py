@@ -29,6 +29,7 @@ from edgebig.cli import (
     inspect,
     inventory,
     options,
+    phone,
     predict,
     train,
 )
@@ -57,6 +58,7 @@ for module in (
     compare,
     blame,
     predict,
+    phone,
     inventory,
     devices,
     data,

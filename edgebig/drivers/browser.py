@@ -69,6 +69,16 @@ def arriving(
     reception.hub.close("this bench has all the phones that it waits for")
 
 
+def whoever(reception: Reception) -> Generator[AbstractContextManager[BrowserSession], None, None]:
+    """Each phone whose owner asks for a bench, until the reception is stopped."""
+    while not reception.stopping.is_set():
+        phone = reception.arrival(1.0)
+        if phone is not None:
+            say(f"{phone.name} asks for a bench: {facts.about(phone.facts)}")
+            reception.hold()
+            yield _session(reception, phone)
+
+
 @contextlib.contextmanager
 def _session(reception: Reception, phone: Handset) -> Iterator[BrowserSession]:
     session = BrowserSession(reception, phone)

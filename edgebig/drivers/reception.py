@@ -62,12 +62,12 @@ class Reception:
                 [dict(row) for row in models.rows],
                 dict(models.contents or {}),
             )
-            where, secured = _address(device)
-            self.served = opened.enter_context(serving(site, self.hub, where, secured, device.port))
+            where, self.certificate = _address(device)
+            self.served = opened.enter_context(serving(site, self.hub, where, self.certificate, device.port))
             if device.usb:
                 _by_cable(device, self.served, opened)
             else:
-                _show(self.served, secured)
+                _show(self.served, self.certificate)
             self._opened = opened.pop_all()
 
     def hold(self) -> None:

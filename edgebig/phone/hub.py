@@ -163,7 +163,7 @@ class Hub:
             if phone.line != line:
                 return "end", -1, {"why": "this page was opened again elsewhere"}
             if phone.ended is not None:
-                return "end", -1, {"why": phone.ended}
+                return "end", -1, {"why": phone.ended, "accuracy": phone.accuracy}
             if (task := phone.task) is not None:
                 job = {"number": task.number, "next": task.next, "job": task.job, "tables": task.tables}
                 return "job", task.number, job
