@@ -32,13 +32,13 @@ class Drift:
 
 @dataclass(frozen=True)
 class Soak:
-    """`points`: about one a second, [seconds since it began, invokes, p50 in ns, p90 in ns].
+    """`points`: about one a second, [seconds since it began, invokes, p50 in ns, p90 in ns or None if untold].
 
     `ends`: p50 of the last `ends_s` seconds over that of the first; `processes` of it are blocks. `throttled`: the
     seconds in which the device said that it was slowed down, and by what.
     """
 
-    points: tuple[tuple[float, int, int, int], ...]
+    points: tuple[tuple[float, int, int, int | None], ...]
     drift: Drift | None
     ends: Ratio | None
     ends_s: float
@@ -50,7 +50,7 @@ def measured(events: Sequence[dict[str, Any]], throttled: Sequence[tuple[float, 
     if not events:
         return None
     points = tuple(
-        (float(event["at_s"]), int(event["invokes"]), int(event["p50_ns"]), int(event["p90_ns"]))
+        (float(event["at_s"]), int(event["invokes"]), int(event["p50_ns"]), event["p90_ns"])
         for event in events
     )
     at_s, p50_ns = np.array([point[0] for point in points]), np.array([max(1, point[2]) for point in points])

@@ -79,9 +79,16 @@ class Runs:
 
 
 def arguments(
-    tool: Tool, graph: str, delegate: str, threads: int, runs: Runs, *, memory: bool = False
+    tool: Tool,
+    graph: str,
+    delegate: str,
+    threads: int,
+    runs: Runs,
+    *,
+    memory: bool = False,
+    profile: bool = False,
 ) -> list[str]:
-    """The words behind the tool's path. Raises EdgebigError where it has no such delegate."""
+    """The words behind the tool's path. Raises EdgebigError where it has no such delegate, or no times of operators."""
     chosen = _DELEGATES[tool.kind].get(delegate)
     if chosen is None and tool.kind == "tflite" and is_path(delegate):
         chosen = f"--external_delegate_path={delegate}"
@@ -103,6 +110,12 @@ def arguments(
     ]
     if memory and "report_peak_memory_footprint" in tool.flags:
         words.append("--report_peak_memory_footprint=true")
+    if profile and "enable_op_profiling" not in tool.flags:
+        # LiteRT's --use_profiler names operators, and tells no times.
+        raise EdgebigError(
+            f"{tool.name} tells no times of operators", "leave out --profile, or use TFLite's benchmark_model"
+        )
+    words += ["--enable_op_profiling=true"] * profile
     for word in words:
         if (flag := word[2:].partition("=")[0]) not in tool.flags:
             raise EdgebigError(

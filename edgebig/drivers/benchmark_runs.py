@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from shlex import quote
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from edgebig.drivers import android, benchmark_model, benchmark_report
+from edgebig.drivers import android, benchmark_model, benchmark_profile, benchmark_report
 from edgebig.drivers.adbclient import Deadline
 from edgebig.drivers.benchmark_answers import Answers
 from edgebig.drivers.benchmark_model import Tool
@@ -23,6 +24,7 @@ from edgebig.ondevice.faults import Fault
 # The tool's own defaults; a job with a shorter warm-up is one that need not settle.
 _LEAST_S, _WARMUP_S = 1.0, 0.5
 _ONCE = benchmark_model.Runs(1, 0.0, 0, 0.0, 3600.0)
+_PROFILED = benchmark_model.Runs(20, _LEAST_S, 1, _WARMUP_S, 3600.0)
 _NO_ENERGY = "a phone's battery tells its current, which is the charger's where adb runs over USB"
 
 
@@ -41,12 +43,7 @@ class ToolRuns:
         """Raises EdgebigError where the tool cannot do what the job asks for."""
         self._store, self._phone, self._tool, self._tool_path = store, store.phone, tool, tool_path
         self._job, self._here, self._deadline = job, here, deadline
-        if job.soak_s or "profile" in job.want:
-            what = "--soak" if job.soak_s else "--profile"
-            raise EdgebigError(
-                f"benchmark_model does no {what}", "leave it out, or use a device with a Python"
-            )
-        self._arguments("", _ONCE)
+        self._arguments("", _ONCE, profile="profile" in job.want)
         self._in_front = self._pinned()
         try:
             self._cooling = Cooling(job.cool_down_c, self._hottest)
@@ -55,6 +52,9 @@ class ToolRuns:
 
     def events(self) -> Iterator[Event]:
         job = self._job
+        for model in job.models if "profile" in job.want else ():
+            text = self._said(model, _PROFILED, profile=True)
+            yield {"event": "profile", "model": model.sha256, **benchmark_profile.profile(text)}
         for model in job.models:
             yield from self._load(model)
         if {"predictions", "outputs"} & set(job.want) and self._tool.takes_inputs:
@@ -69,10 +69,13 @@ class ToolRuns:
                 yield self.reading("process", process=process)
                 for model in job.models:
                     yield self._summary(model, process)
+            if job.soak_s:
+                yield from self._cool_down()
+                yield from self._soak()
 
-    def _arguments(self, graph: str, runs: benchmark_model.Runs, *, memory: bool = False) -> list[str]:
+    def _arguments(self, graph: str, runs: benchmark_model.Runs, **wanted: bool) -> list[str]:
         job = self._job
-        return benchmark_model.arguments(self._tool, graph, job.delegate, job.threads, runs, memory=memory)
+        return benchmark_model.arguments(self._tool, graph, job.delegate, job.threads, runs, **wanted)
 
     def _pinned(self) -> str:
         """What stands in front of the tool's command, for its priority and its cores."""
@@ -87,15 +90,18 @@ class ToolRuns:
             words += f"taskset {sum(1 << core for core in cores):x} "
         return words
 
-    def _command(self, model: JobModel, runs: benchmark_model.Runs, *, memory: bool = False) -> str:
-        words = self._arguments(self._store.path(model.sha256), runs, memory=memory)
+    def _command(self, model: JobModel, runs: benchmark_model.Runs, **wanted: bool) -> str:
+        words = self._arguments(self._store.path(model.sha256), runs, **wanted)
         return self._in_front + " ".join(quote(word) for word in [self._tool_path, *words])
 
-    def _run(self, model: JobModel, runs: benchmark_model.Runs, *, memory: bool = False) -> Report:
-        code, text = self._phone.shell(self._command(model, runs, memory=memory), self._deadline)
+    def _said(self, model: JobModel, runs: benchmark_model.Runs, **wanted: bool) -> str:
+        code, text = self._phone.shell(self._command(model, runs, **wanted), self._deadline)
         if code != 0:
             benchmark_model.raise_failure(code, text, model.name)
-        return benchmark_report.report(text, self._job.delegate)
+        return text
+
+    def _run(self, model: JobModel, runs: benchmark_model.Runs, **wanted: bool) -> Report:
+        return benchmark_report.report(self._said(model, runs, **wanted), self._job.delegate)
 
     def _load(self, model: JobModel) -> Iterator[Event]:
         """A run apart, for what the delegate takes and for memory: what watches memory disturbs what is timed."""
@@ -139,6 +145,26 @@ class ToolRuns:
             "first_ns": round(report.first_us * 1e3),
             "told": _told(report.inference),
         }
+
+    def _soak(self) -> Iterator[Event]:
+        """Runs of a second, one after another, the models in turns: the tool keeps to itself how a longer one went."""
+        job, began_s = self._job, time.monotonic()
+        while time.monotonic() - began_s < job.soak_s:
+            for place, model in enumerate(job.models):
+                runs = benchmark_model.Runs(1, _LEAST_S, 1, 0.0, self._deadline.left_s())
+                told = self._run(model, runs).inference
+                p50_us = told.mean_us if told.p50_us is None else told.p50_us
+                at_s = round(time.monotonic() - began_s, 3)
+                yield {
+                    "event": "soak",
+                    "model": model.sha256,
+                    "at_s": at_s,
+                    "invokes": told.n,
+                    "p50_ns": round(p50_us * 1e3),
+                    "p90_ns": None,
+                }
+                if place == 0:
+                    yield self.reading("soak", at_s=at_s)
 
     def reading(self, when: str, **stamp: Any) -> Event:
         """The phone's conditions as an event."""

@@ -75,6 +75,8 @@ def main(words: list[str]) -> int:
         f"Inference timings in us: Init: {init_us:.0f}, First inference: {first_us}, Warmup (avg): {mean[0]}, "
         f"Inference (avg): {mean[1]}"
     )
+    if flags["enable_op_profiling"]:
+        print(profile_text(runner, timed))
     if flags["report_peak_memory_footprint"]:
         log(f"Overall peak memory footprint (MB) via periodic monitoring: {peak_mb():g}")
     return 0
@@ -223,6 +225,47 @@ def count_line(times_us: list[int]) -> str:
         f"count={len(ordered)} first={times_us[0]} curr={times_us[-1]} min={ordered[0]} max={ordered[-1]} "
         f"avg={statistics.fmean(times_us):g} std={statistics.pstdev(times_us):.0f}{told}"
     )
+
+
+def profile_text(runner: Any, times_us: list[int]) -> str:
+    """The tool's tables; this stand-in cannot time operators, and lays the same share of the mean to each."""
+    operators = [op["op_name"] for op in runner._get_ops_details()]
+    left = [
+        name for name in operators if name == "DELEGATE" or "DELEGATE" not in operators or name == "SOFTMAX"
+    ]
+    taken = [name.title() for name in operators if name not in left]
+    share_ms = statistics.fmean(times_us) / 1e3 / len(operators)
+    main = [
+        ("TfLiteXNNPackDelegate", "[output]:9") if name == "DELEGATE" else (name, f"[{name.lower()}]:{place}")
+        for place, name in enumerate(left)
+    ]
+    text = f"INFO: Operator-wise Profiling Info for Regular Benchmark Runs:\n{tables(main, share_ms)}"
+    text += f"Timings (microseconds): {count_line(times_us)}\n{len(main)} nodes observed\n\n"
+    if taken:
+        inner = [
+            (f"{name} (NHWC, QC8)", f"Delegate/{name} (NHWC, QC8):{place}")
+            for place, name in enumerate(taken)
+        ]
+        text += f"Delegate internal: \n{tables(inner, share_ms)}"
+        text += f"Timings (microseconds): {count_line(times_us)}\n{len(inner)} nodes observed\n"
+    return text
+
+
+def tables(rows: list[tuple[str, str]], mean_ms: float) -> str:
+    text = ""
+    for title in ("Run Order", "Top by Computation Time"):
+        text += f"============================== {title} ==============================\n"
+        text += f"\t{'[node type]':>24}\t  [first]\t [avg ms]\t     [%]\t  [cdf%]\t  [mem KB]\t[times called]\t[Name]\n"
+        for operator, name in rows:
+            times = f"\t{mean_ms:9.3f}\t{mean_ms:9.3f}\t{10:7.3f}%\t{50:7.3f}%\t{0:10.3f}\t{1:9}"
+            text += f"\t{operator:>24}{times}\t{name}\n"
+        text += "\n"
+    text += f"Number of nodes executed: {len(rows)}\n"
+    text += "============================== Summary by node type ==============================\n"
+    text += "\t             [Node type]\t  [count]\t  [avg ms]\t    [avg %]\t    [cdf %]\t  [mem KB]\t[times called]\n"
+    for operator, _ in rows:
+        text += f"\t{operator:>24}\t{1:9}\t{mean_ms:10.3f}\t{10:10.3f}%\t{50:10.3f}%\t{0:10.3f}\t{1:9}\n"
+    return text + "\n"
 
 
 def peak_mb() -> float:
