@@ -18,6 +18,7 @@ DARK = 80  # on paper darker than this, ink is held against this: there noise is
 MIN_INK = 133  # a stroke takes at least 13 % of the paper's light
 PAPER_SIDE = 400  # the paper is sought in a picture that is at most this long, in pixels
 POLARITY_SIDE = 240
+LIGHT = 1.0  # what is written on is beyond 1.6, either way; paper without ink is near 0, and is mostly light
 
 
 def is_light_on_dark(work: Bytes) -> bool:
@@ -35,7 +36,7 @@ def is_light_on_dark(work: Bytes) -> bool:
         square = apart * apart
         spread = float(square.sum()) / apart.size + 1
         total += float((square * apart).sum()) / apart.size / (spread * float(np.sqrt(spread)))
-    return total > 0
+    return total > LIGHT
 
 
 def _mean_around(a: Ints, reach: int) -> Ints:

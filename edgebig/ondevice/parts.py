@@ -108,8 +108,11 @@ def plausible(parts: Parts, shape: tuple[int, ...]) -> Bits:
     solid = (10 * parts.area > 8 * w * h) & (2 * w > h)
     keep: Bits = large & ~solid
     whole: Bits = keep & inside
-    if not whole.any():  # cropped close
-        whole = keep & (w < 0.98 * width) & (h < 0.98 * height)
+    if (
+        not whole.any()
+    ):  # cropped close; what is thin and lies along the picture's edge is a line that was cut off
+        along = (((x0 == 0) | (x1 == width)) & (6 * w < h)) | (((y0 == 0) | (y1 == height)) & (6 * h < w))
+        whole = keep & ~along & (w < 0.98 * width) & (h < 0.98 * height)
     return whole
 
 

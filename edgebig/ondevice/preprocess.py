@@ -53,20 +53,18 @@ def find_digits(grey_u8: Bytes, look: Callable[[str, Any], None] | None = None) 
         return [as_mnist]
     shrink = -(-max(grey_u8.shape) // WORK_SIDE)
     work = reduce(grey_u8, shrink)
-    inverted = is_light_on_dark(work)
-    for inverse in (inverted, not inverted):
-        scene = scene_of(~work if inverse else work)
-        parts = strokes_of(scene)
-        if look is not None:
-            _show(look, scene, parts)
-        if len(parts.box):
-            groups = touching.cut(on_paper(join(parts, work.shape[1]), scene.paper), scene)
-            return [
-                Digit(_box(group.box, shrink, grey_u8.shape), shaping.to_input(scene, group), line)
-                for line, in_line in enumerate(in_lines(groups))
-                for group in in_line
-            ]
-    return []
+    scene = scene_of(~work if is_light_on_dark(work) else work)
+    parts = strokes_of(scene)
+    if look is not None:
+        _show(look, scene, parts)
+    if not len(parts.box):
+        return []
+    groups = touching.cut(on_paper(join(parts, work.shape[1]), scene.paper), scene)
+    return [
+        Digit(_box(group.box, shrink, grey_u8.shape), shaping.to_input(scene, group), line)
+        for line, in_line in enumerate(in_lines(groups))
+        for group in in_line
+    ]
 
 
 def _show(look: Callable[[str, Any], None], scene: Scene, parts: Parts) -> None:

@@ -19,6 +19,16 @@ if TYPE_CHECKING:
     Box = tuple[int, int, int, int]  # x0, y0, x1, y1, ends excluded
 
 MAX_PARTS = 300  # in one picture; the largest count
+MAX_PAIRS = 2000  # of parts that may be of one digit; the nearest count
+ROUNDS = 8  # what has grown by joining may join with more
+EDGE = 200  # pixels of a part's outline, to measure gaps by
+# How far strokes of one digit may be apart, as a part of the usual height.
+ANY = 9.0  # when one lies in the other's box
+FRAGMENT = 0.2  # when one is a fragment, or above the other
+BESIDE = 0.08
+LOW = 0.4  # a stroke that is lower is a bar or a dot, no digit
+STACKED = 1.3  # two strokes above each other that are together no higher are halves of one digit
+FLAT = 0.3  # what is lower is a bar that nothing was near enough to be joined to
 
 
 def strokes_of(scene: Scene) -> Parts:
@@ -27,8 +37,11 @@ def strokes_of(scene: Scene) -> Parts:
     weak = threshold(scene)
     mask = ink > weak
     parts = connected(ink, mask)
-    if rules.may_be_there(parts, mask.shape):
-        mask = rules.without(mask)
+    if rules.in_pieces(parts):
+        mask &= ~rules.of(ink > 0.6 * weak)
+        parts = connected(ink, mask)
+    elif rules.may_be_there(parts, mask.shape):
+        mask &= ~rules.of(mask)
         parts = connected(ink, mask)
     keep = plausible(parts, ink.shape) & (parts.strength > max(MIN_INK, 6 * scene.noise))
     if not keep.any():
@@ -57,30 +70,35 @@ class Group:
 def join(parts: Parts, width: int) -> list[Group]:
     """Broken strokes belong to the digit that they overlap or nearly touch; other fragments are specks.
 
-    `width`: the picture's.
+    `width`: the picture's. The nearest pairs of strokes are joined first, and of at most so many pairs.
     """
     height = parts.box[:, 3] - parts.box[:, 1]
     tall = weighted_median(height, height)
     largest = np.sort(np.argsort(-parts.area, kind="stable")[:MAX_PARTS])
     side = (parts.box[largest, 2:] - parts.box[largest, :2]).max(1)
     largest = largest[side > 0.08 * tall]
-    edges = {int(i): _edge(parts, int(i), width) for i in largest}
     boxes: dict[int, Box] = {int(i): _four(parts.box[i]) for i in largest}
     members = {i: [i] for i in boxes}
     of = {i: i for i in boxes}
-    pairs = _near(parts.box, largest, 0.15 * tall)
-    merged = True
-    while merged:
-        merged = False
+    gaps = _Gaps(parts, width)
+    pairs = _near(parts.box, largest, FRAGMENT * tall)
+    for _ in range(ROUNDS):
+        apart = []
         for i, j in pairs:
             a, b = of[i], of[j]
-            if a == b or not _one_digit(boxes[a], boxes[b], tall, [edges[m] for m in members[a]],
-                                        [edges[m] for m in members[b]]):  # fmt: skip
+            if a == b:
+                continue
+            most = _most_apart(boxes[a], boxes[b], tall)
+            if most < 0 or (most < ANY and gaps.between(i, j) > (most * tall) * (most * tall)):
+                apart.append((i, j))
                 continue
             boxes[a] = _around(boxes[a], boxes.pop(b))
+            for part in members[b]:
+                of[part] = a
             members[a] += members.pop(b)
-            of = {part: a if group == b else group for part, group in of.items()}
-            merged = True
+        if len(apart) == len(pairs):
+            break
+        pairs = apart
     kept = [(box, members[i]) for i, box in boxes.items() if _digit_shaped(box, tall)]
     return [Group(box, parts.mask(np.array(own), box, width)) for box, own in kept]
 
@@ -103,7 +121,7 @@ def _near(box: Ints, which: Ints, most: float) -> list[tuple[int, int]]:
     low, high = box[which, :2], box[which, 2:]
     apart = (np.maximum(low[:, None], low[None]) - np.minimum(high[:, None], high[None])).max(2)
     i, j = np.nonzero(np.triu(apart <= most, 1))
-    order = np.argsort(apart[i, j], kind="stable")
+    order = np.argsort(apart[i, j], kind="stable")[:MAX_PAIRS]
     return [(int(which[i[n]]), int(which[j[n]])) for n in order]
 
 
@@ -112,45 +130,55 @@ def _four(box: Ints) -> Box:
     return x0, y0, x1, y1
 
 
-def _edge(parts: Parts, part: int, width: int) -> Ints:
-    """The outermost pixels of a part, (N, 2) as y, x: at most 400, to measure gaps by."""
-    x0, y0, _, _ = parts.box[part]
-    own = np.pad(parts.mask(np.array([part]), parts.box[part], width), 1)
-    inner = own[:-2, 1:-1] & own[2:, 1:-1] & own[1:-1, :-2] & own[1:-1, 2:]
-    ys, xs = np.nonzero(own[1:-1, 1:-1] & ~inner)
-    points = np.stack([ys + y0, xs + x0], 1)
-    return points[:: -(-len(points) // 400)]
+class _Gaps:
+    """How far parts are apart, each measured when it is first asked for."""
+
+    def __init__(self, parts: Parts, width: int) -> None:
+        self.parts, self.width = parts, width
+        self.edge: dict[int, Ints] = {}
+        self.squared: dict[tuple[int, int], int] = {}
+
+    def between(self, i: int, j: int) -> int:
+        """The squared distance of the nearest two of their outermost pixels."""
+        if (i, j) not in self.squared:
+            p, q = self._edge_of(i), self._edge_of(j)
+            self.squared[i, j] = int(((p[:, None] - q[None]) ** 2).sum(2).min())
+        return self.squared[i, j]
+
+    def _edge_of(self, part: int) -> Ints:
+        """Its outermost pixels, (N, 2) as y, x: at most EDGE, evenly chosen."""
+        if part not in self.edge:
+            x0, y0, _, _ = self.parts.box[part]
+            own = np.pad(self.parts.mask(np.array([part]), self.parts.box[part], self.width), 1)
+            inner = own[:-2, 1:-1] & own[2:, 1:-1] & own[1:-1, :-2] & own[1:-1, 2:]
+            ys, xs = np.nonzero(own[1:-1, 1:-1] & ~inner)
+            points = np.stack([ys + y0, xs + x0], 1)
+            self.edge[part] = points[:: -(-len(points) // EDGE)]
+        return self.edge[part]
 
 
 def _around(a: Box, b: Box) -> Box:
     return min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3])
 
 
-def _one_digit(a: Box, b: Box, tall: float, edges_a: list[Ints], edges_b: list[Ints]) -> bool:
+def _most_apart(a: Box, b: Box, tall: float) -> float:
+    """How far apart strokes in these boxes may be to be of one digit, as a part of `tall`; below 0: they are of two."""
     (ax0, ay0, ax1, ay1), (bx0, by0, bx1, by1) = a, b
     in_x, in_y = min(ax1, bx1) - max(ax0, bx0), min(ay1, by1) - max(ay0, by0)
     narrow, low = min(ax1 - ax0, bx1 - bx0), min(ay1 - ay0, by1 - by0)
-    if max(-in_x, -in_y) > 0.15 * tall:
-        return False
     if in_x > 0.6 * narrow and in_y > 0.6 * low:
-        return True
+        return ANY
     width, height = max(ax1, bx1) - min(ax0, bx0), max(ay1, by1) - min(ay0, by0)
     if height > 1.8 * tall or width > 1.2 * height:
-        return False
-    if low < 0.4 * tall and in_x > 0.5 * narrow:
-        return True
+        return -1
     small = min(max(ax1 - ax0, ay1 - ay0), max(bx1 - bx0, by1 - by0)) < 0.5 * tall
-    gap = (0.1 if small else 0.05) * tall
-    return bool(_gap_squared(np.concatenate(edges_a), np.concatenate(edges_b)) < gap * gap)
-
-
-def _gap_squared(p: Ints, q: Ints) -> int:
-    return int(((p[:, None] - q[None]) ** 2).sum(2).min())
+    above = in_x > 0.5 * narrow and height < STACKED * tall
+    return FRAGMENT if small or above or low < LOW * tall else BESIDE
 
 
 def _digit_shaped(box: Box, tall: float) -> bool:
     w, h = box[2] - box[0], box[3] - box[1]
-    return max(w, h) > 0.4 * tall and h < 2.5 * tall and w < 4 * h
+    return max(w, h) > 0.4 * tall and h < 2.5 * tall and w < 4 * h and h > FLAT * tall
 
 
 def in_lines(groups: list[Group]) -> list[list[Group]]:
