@@ -126,6 +126,7 @@ ROOMS: dict[str, set[str]] = {
     "setup": {"device", "drivers", "environment", "lookup"},
     "project": set(),
     "predict": {"artifact", "device", "drivers", "lookup"},
+    "camera": {"artifact", "device", "drivers", "lookup", "predict"},
     "measurement": {"artifact", "stats", "energy", "soak", "check.tflite", "drivers", "micro", "profile"},
     "profile": {"drivers"},
     "delegation": {"device", "drivers", "measurement", "check.tflite"},
@@ -219,8 +220,9 @@ THIRD_PARTY_OF = {
     "data.sample": {"numpy"},
     "compress": THIRD_PARTY | {"litert_quantizer"},
     "setup": set(),
-    "ondevice": {"numpy", "PIL"} | RUNTIMES,
+    "ondevice": {"numpy", "PIL", "cv2", "picamera2"} | RUNTIMES,
     "phone": {"starlette", "uvicorn", "h11", "segno", "cryptography"},
+    "camera": {"PIL"},
     "check.activations": {"numpy", "tflite_micro"} | RUNTIMES,
     "export": {"numpy"},
     "micro": {"numpy", "tflite_micro"},  # the second in the child alone, which an environment of its own runs

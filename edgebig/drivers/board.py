@@ -167,7 +167,7 @@ class BoardSession:
     def run(self, job: Job, deadline_s: float) -> Iterator[Event]:
         return self.call("run", job.to_json(), deadline_s)
 
-    def call(self, action: str, task: dict[str, Any], deadline_s: float) -> Iterator[Event]:
+    def call(self, action: str, task: dict[str, Any], deadline_s: float | None) -> Iterator[Event]:
         """The events of one of the runner's actions."""
         self._store.send_runner()
         yield from _runner(self._link, self._place, action, task, deadline_s)

@@ -91,7 +91,7 @@ class LocalSession:
 
 
 def run_ondevice(
-    python: Sequence[str], action: str, task: dict[str, Any] | None, store: Path, deadline_s: float
+    python: Sequence[str], action: str, task: dict[str, Any] | None, store: Path, deadline_s: float | None
 ) -> Iterator[Event]:
     """The events of one run of the zipapp by the Python that `python` starts. Raises what stream.events does."""
     command = [*python, str(payload.write(store)), action, "--store", str(store), "--attached"]

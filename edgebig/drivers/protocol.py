@@ -115,7 +115,7 @@ class Driver(Protocol):
 
 # Faults of what the user gave; every other one is the device's.
 _USERS_FAULTS = frozenset(
-    {"cores", "priority", "conditions", "bad-model", "shape", "unknown-runtime", "unknown-delegate"}
+    {"cores", "priority", "conditions", "bad-model", "shape", "source", "unknown-runtime", "unknown-delegate"}
 )
 
 

@@ -7,6 +7,7 @@ A task comes as JSON on stdin; events go as JSON lines to stdout, or to a file d
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import select
@@ -19,7 +20,9 @@ from typing import Any, Callable, TextIO
 def main() -> int:
     """Exit code 0 after a last `result` event, 1 after an `error` event."""
     parser = argparse.ArgumentParser(prog="edgebig-ondevice", description="edgebig's part on the device")
-    parser.add_argument("action", choices=["facts", "hold", "run", "child", "predict", "environment"])
+    parser.add_argument(
+        "action", choices=["facts", "hold", "run", "child", "predict", "camera", "environment"]
+    )
     parser.add_argument(
         "--store", default=".", help="the folder of the files that were sent, each named by its sha256"
     )
@@ -64,9 +67,18 @@ def main() -> int:
 
             steps = environment.steps(task, arguments.store, _python(arguments))
         elif arguments.action == "child":
-            steps = _child_steps(task, arguments.store)
+            with _packages():
+                from . import child
+
+            steps = child.run(task, arguments.store)
+        elif arguments.action == "camera":
+            with _packages():
+                from . import camera
+
+            steps = camera.run({**task, "model": os.path.join(arguments.store, task["model"])})
         else:
-            from . import predict
+            with _packages():
+                from . import predict
 
             steps = predict.predict(task)
         for event in steps:
@@ -84,20 +96,21 @@ def _python(arguments: argparse.Namespace) -> list[str]:
     return json.loads(arguments.python) if arguments.python else [sys.executable]
 
 
-def _child_steps(task: dict[str, Any], store: str) -> Iterator[dict[str, Any]]:
+@contextlib.contextmanager
+def _packages() -> Iterator[None]:
+    """Raises Fault where a package that is loaded in the block is missing or broken."""
     from .faults import Fault
 
     try:
-        from . import child
+        yield
     except ImportError as error:
         # A package that does not load tells a page; its first line says which.
         first = (str(error).splitlines() or ["?"])[0]
         raise Fault(
             "no-package",
             f"{sys.executable} (Python {sys.version.split()[0]}) cannot load what it needs: {first}",
-            "'edgebig devices setup' gives a board an environment; or install numpy for this Python",
+            "'edgebig devices setup' gives a board an environment; or install numpy and pillow for this Python",
         ) from error
-    return child.run(task, store)
 
 
 def take_stdout() -> TextIO:

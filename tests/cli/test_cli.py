@@ -27,7 +27,7 @@ RECIPES = (
 )  # fmt: skip
 COMMANDS = [
     "train", "adopt", "compress", "convert", "export", "eval", "check", "inspect", "bench", "compare", "blame",
-    "predict", "phone", "recipes", "init", "doctor", "runs", "devices", "data", "environment",
+    "predict", "camera", "phone", "recipes", "init", "doctor", "runs", "devices", "data", "environment",
 ]  # fmt: skip
 EPOCH = "digits.toml [train]: unknown key 'epoch' (did you mean 'epochs'?)"
 SEED = "digits.toml [train]: seed = 9999999999: must be less than 2147483648"

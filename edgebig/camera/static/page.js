@@ -1,0 +1,40 @@
+// What is read, beside the picture; a server-sent event each, the newest only.
+"use strict";
+
+const at = (id) => document.getElementById(id);
+const tell = (id, text) => {
+  // A screen reader reads what changes, and nothing that stays.
+  if (at(id).textContent !== text) at(id).textContent = text;
+};
+
+function state(text, lost = false) {
+  tell("state", text);
+  at("state").classList.toggle("lost", lost);
+}
+
+function lines(event) {
+  if (!event.label) return "";
+  const numbers = [...new Set(event.digits.map((digit) => digit.line))];
+  const texts = numbers.map((n) => event.digits.filter((digit) => digit.line === n).map((digit) => digit.label).join(""));
+  return texts.join("\n") || event.label;
+}
+
+function frame(event) {
+  tell("reading", lines(event));
+  tell("confidence", event.label ? `${Math.round(event.confidence * 100)} %` : "–");
+  tell("per_s", event.per_s.toFixed(1));
+  for (const id of ["pre_ms", "inference_ms", "post_ms"]) tell(id, `${event[id].toFixed(1)} ms`);
+  tell("latency_ms", `${Math.round(event.latency_ms)} ms`);
+}
+
+const answers = new EventSource("answers");
+answers.onmessage = ({ data }) => {
+  const event = JSON.parse(data);
+  if (event.event === "opened") state(`${event.source}, ${event.width} × ${event.height}`);
+  else if (event.event === "frame") {
+    if (at("state").classList.contains("lost") || at("state").textContent.startsWith("waiting")) state("live");
+    frame(event);
+  } else if (event.event === "end") state("The source has ended; this is its last picture.");
+  else if (event.event === "error") state(event.problem, true);
+};
+answers.onerror = () => state("No answer from edgebig camera: it was ended, or its camera was lost.", true);
