@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebig import (
+    adbserver,
     artifact,
     bench,
     drivers,
@@ -27,7 +28,6 @@ from edgebig import device as devices
 from edgebig.artifact import Artifact
 from edgebig.bench import Settings, Subject
 from edgebig.device import AdbDevice, BrowserDevice, Device
-from edgebig.drivers import adbclient
 from edgebig.errors import EXIT_DEVICE, EdgebigError
 from edgebig.group import Failure, Outcome
 from edgebig.measurement import Measurement
@@ -114,7 +114,7 @@ def everywhere() -> list[Device]:
         # A phone's browser answers to nobody: its owner comes.
         if target.kind in ("fake", "browser") or target.delegate == "reference":
             continue
-        if isinstance(target, AdbDevice) and not adbclient.server_is_up():
+        if isinstance(target, AdbDevice) and not adbserver.is_up():
             say(f"left out: {target.name}: adb's server is not running; to look for phones: adb start-server")
             continue
         # Those of edgebig's own for Raspberry Pis have one address until they are changed.

@@ -257,6 +257,7 @@ ADB_VERSION = 'echo "Android Debug Bridge version 1.0.41"; echo "Version 34.0.5"
 )
 def test_adb(tool: Tool, monkeypatch: pytest.MonkeyPatch, script: str, state: str, detail: str) -> None:
     monkeypatch.setattr(machine, "TOOL_LIMIT_S", 1)
+    monkeypatch.delenv("ADB_SERVER_SOCKET")
     monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(free_port()))
     tool("adb", script)
     check = only(machine.adb())
@@ -271,6 +272,7 @@ def free_port() -> int:
 def test_adb_whose_server_runs_lists_the_phones(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
     listed = 'printf "List of devices attached\\nR58M\\tdevice\\nX1\\tunauthorized\\n"'
     tool("adb", f'case "$1" in version) {ADB_VERSION};; devices) {listed};; esac')
+    monkeypatch.delenv("ADB_SERVER_SOCKET")
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(server.getsockname()[1]))
         check = only(machine.adb())

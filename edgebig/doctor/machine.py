@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import socket
 import struct
 import tempfile
 from pathlib import Path
 
+from edgebig import adbserver
 from edgebig.doctor.proof import TOOL_LIMIT_S, Check, install, run, run_python
 
 _VULKAN_CHILD = """
@@ -88,14 +88,13 @@ def adb() -> list[Check]:
         return [Check("adb", "broken", outcome.fault(), install("adb", "android-platform-tools"))]
     detail = outcome.stdout.splitlines()[0].removeprefix("Android Debug Bridge ")
     # Asking for devices starts the server, and a doctor changes nothing: only a server that runs is asked.
-    port = os.environ.get("ANDROID_ADB_SERVER_PORT", "")
-    if not _listens(int(port) if port.isdigit() else 5037):
+    if not adbserver.is_up():
         return [Check("adb", "ok", f"{detail}; its server is not running, so no phones were listed")]
     devices = run([path, "devices"], TOOL_LIMIT_S)
     if devices.code != 0:
         return [Check("adb", "broken", f"{detail}; 'adb devices': {devices.fault()}", "adb kill-server")]
-    phones = [line.split("\t") for line in devices.stdout.splitlines() if "\t" in line]
-    listed = ", ".join(f"{serial} {state}" for serial, state in phones) or "no phone"
+    phones = adbserver.phones(devices.stdout)
+    listed = ", ".join(f"{serial} {state}" for serial, state in phones.items()) or "no phone"
     mends = {
         "unauthorized": "unlock the phone and accept this computer",
         "no permissions": install("android-sdk-platform-tools-common", ""),
@@ -103,12 +102,6 @@ def adb() -> list[Check]:
     }
     mend = "; ".join(text for word, text in mends.items() if word in listed)
     return [Check("adb", "ok", f"{detail}; {listed}", mend)]
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(0.5)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def ssh() -> list[Check]:

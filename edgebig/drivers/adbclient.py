@@ -7,18 +7,17 @@ import os
 import re
 import secrets
 import signal
-import socket
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from edgebig import adbserver
 from edgebig.drivers.shell import LinkFault
 from edgebig.errors import DeviceError, EdgebigError
 
 _SHORT_S = 30.0
-_KNOCK_S = 0.5
 _GONE = "plug it in again (look at the cable and the screen), then run it again"
 _NO_ADB = EdgebigError(
     "adb is not installed",
@@ -42,21 +41,6 @@ _STATES = {
 }  # fmt: skip
 
 
-def server_is_up() -> bool:
-    """Whether adb's server runs: `attached` starts one that stays."""
-    port = os.environ.get("ANDROID_ADB_SERVER_PORT") or "5037"
-    kind, _, place = (os.environ.get("ADB_SERVER_SOCKET") or f"tcp:{port}").partition(":")
-    host, _, port = place.rpartition(":")
-    in_tcp = kind == "tcp"
-    with socket.socket(socket.AF_INET if in_tcp else socket.AF_UNIX) as probe:
-        probe.settimeout(_KNOCK_S)
-        try:
-            probe.connect((host or "127.0.0.1", int(port)) if in_tcp else place)
-        except (OSError, ValueError, OverflowError):
-            return False
-    return True
-
-
 def attached() -> dict[str, str]:
     """serial -> state, of every phone that adb knows; starts adb's server.
 
@@ -74,16 +58,7 @@ def attached() -> dict[str, str]:
     if done.returncode != 0:
         said = done.stderr.decode(errors="replace").strip()
         raise DeviceError(f"'adb devices' ended with exit code {done.returncode}:\n{said}", "adb kill-server")
-    return parse_devices(text)
-
-
-def parse_devices(text: str) -> dict[str, str]:
-    """serial -> state, from what `adb devices` prints: SERIAL, a tab or blanks, and the state, which may have words."""
-    found = {}
-    for line in text.partition("List of devices attached")[2].splitlines():
-        if match := re.fullmatch(r"(\S+)\s+(no permissions|\S+)(\s.*)?", line.strip()):
-            found[match[1]] = match[2]
-    return found
+    return adbserver.phones(text)
 
 
 def choose(wanted: str, phones: dict[str, str]) -> str:

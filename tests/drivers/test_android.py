@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgebig import adbserver
 from edgebig.drivers import adbclient, android
 from edgebig.errors import DeviceError, EdgebigError
 from edgebig.ondevice.faults import Fault
@@ -135,11 +136,11 @@ HT7A1             no permissions (user in plugdev group; are your udev rules wro
 
 
 def test_the_list_of_phones() -> None:
-    assert adbclient.parse_devices(DEVICES) == {
+    assert adbserver.phones(DEVICES) == {
         "R58M12ABCDE": "device", "0A041FDD4003B7": "unauthorized", "HT7A1": "no permissions",
         "192.168.1.7:5555": "offline",
     }  # fmt: skip
-    assert adbclient.parse_devices("error: protocol fault") == {}
+    assert adbserver.phones("error: protocol fault") == {}
 
 
 @pytest.mark.parametrize(
