@@ -34,12 +34,12 @@ def of_lan() -> str:
 
 def checked(address: str) -> str:
     """An address or host name as a user gave it. Raises EdgebigError where it is not this machine's."""
+    if not re.fullmatch(r"[0-9A-Za-z.:%-]+", address):
+        raise EdgebigError(f"--address {address!r}: no host name", "give an address of this machine")
     try:
         found = {entry[4][0] for entry in socket.getaddrinfo(address, None, type=socket.SOCK_STREAM)}
     except (OSError, UnicodeError) as error:
         raise EdgebigError(f"--address {address}: {error}", "give an address of this machine") from error
-    if not re.fullmatch(r"[0-9A-Za-z.:%-]+", address):
-        raise EdgebigError(f"--address {address!r}: no host name", "give an address of this machine")
     for one in found:
         family = socket.AF_INET6 if ":" in str(one) else socket.AF_INET
         with socket.socket(family, socket.SOCK_STREAM) as probe:
