@@ -1,4 +1,5 @@
 // Digits that hold still: the twin of edgebig/ondevice/smoothing.py, where it is said what each number is for.
+import { inLines } from "../preprocess/lines.js";
 
 const FADE = 0.8;
 const LEAD = 1.25;
@@ -94,19 +95,14 @@ function corners([x, y, width, height]) {
   return [[mx - w / 2, my - h / 2], [mx + w / 2, my + h / 2]];
 }
 
-// Line by line from the top, each from the left. A thing is in a line whose last one spans its middle, or it its.
-export function inReadingOrder(tracks) {
-  const lines = [];
-  for (const track of [...tracks].sort((a, b) => a.box[0] - b.box[0])) {
-    const near = lines.filter((line) => beside(line.at(-1).box, track.box));
-    const away = (line) => Math.abs(middle(line.at(-1).box) - middle(track.box));
-    if (near.length === 0) lines.push([track]);
-    else near.reduce((best, line) => (away(line) < away(best) ? line : best)).push(track);
-  }
-  const height = (line) => line.reduce((sum, track) => sum + middle(track.box), 0) / line.length;
-  lines.sort((a, b) => height(a) - height(b));
-  return lines.flatMap((line, number) =>
-    line.map((track) => ({
+// Line by line from the top, each from the left, as the preprocessing orders what it finds.
+function inReadingOrder(tracks) {
+  const groups = tracks.map((track) => {
+    const [x, y, width, height] = track.box;
+    return { track, box: [x, y, x + width, y + height] };
+  });
+  return inLines(groups).flatMap((line, number) =>
+    line.map(({ track }) => ({
       label: track.shown,
       confidence: track.weight ? (track.votes.get(track.shown) ?? 0) / track.weight : 0,
       box: track.box.map(Math.round),
@@ -114,12 +110,4 @@ export function inReadingOrder(tracks) {
       track: track.number,
     })),
   );
-}
-
-function middle(box) {
-  return box[1] + box[3] / 2;
-}
-
-function beside(a, b) {
-  return (a[1] <= middle(b) && middle(b) <= a[1] + a[3]) || (b[1] <= middle(a) && middle(a) <= b[1] + b[3]);
 }
