@@ -3,27 +3,28 @@
 import { connected, plausible, weightedMedian } from "./parts.js";
 import { enlarge, quantile, reduce, slide, soften } from "./sampling.js";
 import { bytes, doubles, ints, shorts } from "./scratch.js";
+import { allocate, kernels, temporary } from "./simd.js";
 
 export const FULL = 1020; // ink that takes all of the light: four times 255
 export const MIN_INK = 133; // a stroke takes at least 13 % of the paper's light
 const DARK = 80; // on paper darker than this, ink is held against this: there noise is a large part
 const PAPER_SIDE = 400; // the paper is sought in a picture that is at most this long, in pixels
 const POLARITY_SIDE = 240;
-export const UNSURE = 1.0; // of `polarity`: pages that are written on are at 2 and more, either way
+const LIGHT = 1.0; // what is written on is beyond 1.6, either way; paper without ink is near 0, and is mostly light
 
-/** A picture at working size -> above 0 if its strokes are lighter than what is around them. By skewness. */
-export function polarity(work) {
+/** A picture at working size -> are its strokes lighter than what is around them? By the skewness of the differences. */
+export function isLightOnDark(work) {
   const small = reduce(work, Math.ceil(Math.max(work.width, work.height) / POLARITY_SIDE), "polarity.small");
   const shortest = Math.min(small.width, small.height);
   const sums = summed(small);
   let total = 0;
   for (const windows of [16, 5, 2]) total += skewness(small, sums, Math.max(1, Math.floor(shortest / windows / 2)));
-  return total;
+  return total > LIGHT;
 }
 
 /** The sum of all pixels above and to the left of each corner of pixels, (height + 1) x (width + 1). */
 function summed({ width, height, data }) {
-  const sums = doubles("polarity.sums", (width + 1) * (height + 1));
+  const sums = ints("polarity.sums", (width + 1) * (height + 1), allocate);
   sums.fill(0, 0, width + 1);
   for (let y = 0, at = 0, to = width + 1; y < height; y++) {
     let line = 0;
@@ -37,7 +38,18 @@ function summed({ width, height, data }) {
 }
 
 /** Of each pixel's difference to the mean of the square that reaches so far to every side, as far as it lies inside. */
-function skewness({ width, height, data }, sums, reach) {
+function skewness(small, sums, reach) {
+  const { data } = small;
+  const powers = doubles("polarity.powers", 2, allocate);
+  const fast = kernels(0, data, sums, powers);
+  if (fast === null) addPowers(small, sums, reach, powers);
+  else fast.skew(data.byteOffset, small.width, small.height, sums.byteOffset, reach, powers.byteOffset);
+  const spread = powers[0] / data.length + 1;
+  return powers[1] / data.length / (spread * Math.sqrt(spread));
+}
+
+/** The sums of the differences' squares and cubes. */
+function addPowers({ width, height, data }, sums, reach, powers) {
   let squares = 0;
   let cubes = 0;
   for (let y = 0, at = 0; y < height; y++) {
@@ -54,8 +66,8 @@ function skewness({ width, height, data }, sums, reach) {
       cubes += apart * apart * apart;
     }
   }
-  const spread = squares / data.length + 1;
-  return cubes / data.length / (spread * Math.sqrt(spread));
+  powers[0] = squares;
+  powers[1] = cubes;
 }
 
 /**
@@ -103,15 +115,35 @@ function strokeWidth(small, reach) {
 export function above(ink, limit, name) {
   const mask = bytes(name, ink.length);
   const most = Math.floor(limit);
+  const fast = kernels(0, ink, mask);
+  if (fast !== null) {
+    fast.above(ink.byteOffset, ink.length, Math.min(most, FULL), mask.byteOffset);
+    return mask;
+  }
   for (let at = 0; at < ink.length; at++) mask[at] = (most - ink[at]) >>> 31;
   return mask;
 }
 
+/** Takes out of a mask where the ink is not stronger than this. */
+export function retain(ink, limit, mask) {
+  const most = Math.floor(limit);
+  const fast = kernels(0, ink, mask);
+  if (fast !== null) fast.retain(ink.byteOffset, ink.length, Math.min(most, FULL), mask.byteOffset);
+  else for (let at = 0; at < ink.length; at++) mask[at] &= (most - ink[at]) >>> 31;
+}
+
 /** What is left of the light when all that is narrower than `reach` is closed. */
 function closed(small, reach) {
+  const { width, height } = small;
   const data = bytes("paper.closed", small.data.length);
+  const picture = { width, height, data };
+  const padded = height * (width + 15) + width * (height + 15) + 32 * (Math.max(width, height) + reach);
+  const fast = kernels(padded, small.data, data);
+  if (fast !== null) {
+    fast.close(small.data.byteOffset, width, height, reach, data.byteOffset, temporary);
+    return picture;
+  }
   data.set(small.data);
-  const picture = { width: small.width, height: small.height, data };
   slide(picture, reach, true);
   slide(picture, reach, false);
   return picture;
@@ -119,6 +151,11 @@ function closed(small, reach) {
 
 function fourfold({ data }, name) {
   const light = shorts(name, data.length);
+  const fast = kernels(0, data, light);
+  if (fast !== null) {
+    fast.fourfold(data.byteOffset, data.length, light.byteOffset);
+    return light;
+  }
   for (let at = 0; at < data.length; at++) light[at] = data[at] << 2;
   return light;
 }
@@ -128,25 +165,46 @@ const SHARE = Uint16Array.from({ length: 256 }, (_, paper) => Math.floor((255 * 
 
 /** `light4`: four times the picture's light. */
 function against(paper, light4, width, height, name) {
-  const ink = shorts(name, light4.length);
-  for (let at = 0; at < ink.length; at++) {
-    const light = paper[at];
-    const taken = (light << 2) - light4[at];
-    ink[at] = ((taken & ~(taken >> 31)) * SHARE[light]) >> 6; // no branch: noise cannot be guessed
-  }
+  const ink = taken(paper, light4, name);
   const counts = sampled(ink, width, height);
   const offset = quantile(counts, 1, 2); // of many grey values the closing takes the lightest
   const apart = ints("ink.apart", FULL + 1);
   apart.fill(0);
   for (let value = 0; value <= FULL; value++) apart[Math.abs(value - offset)] += counts[value];
   const noise = 1.4826 * quantile(apart, 1, 2);
-  if (offset > 0) {
-    for (let at = 0; at < ink.length; at++) {
-      const over = ink[at] - offset;
-      ink[at] = over & ~(over >> 31);
-    }
-  }
+  lessen(ink, offset);
   return { width, height, paper, ink, noise };
+}
+
+/** The part of the paper's light that is taken, 0 to FULL. */
+function taken(paper, light4, name) {
+  const ink = shorts(name, light4.length);
+  const share = shorts("ink.share", SHARE.length);
+  const fast = kernels(0, paper, light4, share, ink);
+  if (fast !== null) {
+    share.set(SHARE);
+    fast.take(paper.byteOffset, light4.byteOffset, ink.length, share.byteOffset, ink.byteOffset);
+    return ink;
+  }
+  for (let at = 0; at < ink.length; at++) {
+    const light = paper[at];
+    const less = (light << 2) - light4[at];
+    ink[at] = ((less & ~(less >> 31)) * SHARE[light]) >> 6; // no branch: noise cannot be guessed
+  }
+  return ink;
+}
+
+function lessen(ink, offset) {
+  if (offset === 0) return;
+  const fast = kernels(0, ink);
+  if (fast !== null) {
+    fast.lessen(ink.byteOffset, ink.length, offset);
+    return;
+  }
+  for (let at = 0; at < ink.length; at++) {
+    const over = ink[at] - offset;
+    ink[at] = over & ~(over >> 31);
+  }
 }
 
 /** How many pixels have each ink, of every third in every third row where there are many. */

@@ -67,12 +67,13 @@ function runsOf(mask, width, height) {
   const row = ints("parts.row", most);
   const from = ints("parts.from", most);
   const to = ints("parts.to", most);
+  const four = new Uint32Array(mask.buffer, mask.byteOffset, mask.length >> 2); // most of a page is empty
   let runs = 0;
   for (let y = 0, at = 0; y < height; y++) {
     const start = at;
     const end = at + width;
     while (at < end) {
-      while (at < end && mask[at] === 0) at += 1;
+      while (at < end && mask[at] === 0) at += (at & 3) === 0 && at + 4 <= end && four[at >> 2] === 0 ? 4 : 1;
       if (at === end) break;
       row[runs] = y;
       from[runs] = at - start;
@@ -195,11 +196,20 @@ export function plausible(parts, width, height) {
     const solid = 10 * parts.area[part] > 8 * w * h && 2 * w > h;
     const inside =
       parts.left[part] > 0 && parts.top[part] > 0 && parts.right[part] < width && parts.bottom[part] < height;
-    keep[part] = large && !solid && inside ? 1 : 0;
-    cropped[part] = large && !solid && w < 0.98 * width && h < 0.98 * height ? 1 : 0;
+    const stroke = large && !solid;
+    keep[part] = stroke && inside ? 1 : 0;
+    cropped[part] = stroke && !isAlong(parts, part, width, height) && w < 0.98 * width && h < 0.98 * height ? 1 : 0;
     if (keep[part]) any = true;
   }
   return any ? keep : cropped; // cropped close
+}
+
+/** Whether it is thin and lies along the picture's edge: a line that was cut off. */
+function isAlong({ left, top, right, bottom }, part, width, height) {
+  const w = right[part] - left[part];
+  const h = bottom[part] - top[part];
+  const aside = left[part] === 0 || right[part] === width;
+  return (aside && 6 * w < h) || ((top[part] === 0 || bottom[part] === height) && 6 * h < w);
 }
 
 /** The value at which half of the weight is reached, of those that `keep` marks. `values`, `weights`: of an index. */

@@ -3,11 +3,12 @@
  * equal to the bit: tests/phone/test_preprocess_js.py holds both to the same answers. docs/preprocessing.md says what it does.
  */
 
-import { UNSURE, polarity, sceneOf } from "./ink.js";
+import { isLightOnDark, sceneOf } from "./ink.js";
 import { inLines } from "./lines.js";
 import { reduce } from "./sampling.js";
-import { bytes } from "./scratch.js";
+import { bytes, forget } from "./scratch.js";
 import { toInput } from "./shaping.js";
+import { reserve } from "./simd.js";
 import { join, onPaper, strokesOf } from "./strokes.js";
 import { cut } from "./touching.js";
 
@@ -27,20 +28,25 @@ export function findDigits({ width, height, data }, look = null) {
   const already = asMnist(picture);
   if (already !== null) return [already];
   const shrink = Math.ceil(Math.max(width, height) / WORK_SIDE);
-  const work = reduce(picture, shrink, "work");
-  const lean = polarity(work);
-  // Where neither stands out, as on empty paper, only one that is nearly as likely is looked for after the other.
-  for (const inverse of [lean > 0, lean <= 0].slice(0, Math.abs(lean) < UNSURE ? 2 : 1)) {
-    const scene = sceneOf(inverse ? inverted(work, "work.inverted") : work);
-    const parts = strokesOf(scene);
-    if (look !== null) show(look, scene, parts);
-    if (parts.count === 0) continue;
-    const groups = cut(onPaper(join(parts), scene), scene);
-    return inLines(groups).flatMap((inLine, line) =>
-      inLine.map((group) => ({ box: boxOf(group.box, shrink, picture), line, image: toInput(scene, group) })),
-    );
-  }
-  return [];
+  const work = workOf(picture, shrink);
+  const scene = sceneOf(isLightOnDark(work) ? inverted(work, "work.inverted") : work);
+  const parts = strokesOf(scene);
+  if (look !== null) show(look, scene, parts);
+  if (parts.count === 0) return [];
+  const groups = cut(onPaper(join(parts), scene), scene);
+  return inLines(groups).flatMap((inLine, line) =>
+    inLine.map((group) => ({ box: boxOf(group.box, shrink, picture), line, image: toInput(scene, group) })),
+  );
+}
+
+/** The picture at working size, where the kernels see it. */
+function workOf(picture, shrink) {
+  const [width, height] = [Math.ceil(picture.width / shrink), Math.ceil(picture.height / shrink)];
+  if (reserve(width * height)) forget();
+  if (shrink > 1) return reduce(picture, shrink, "work");
+  const data = bytes("work", width * height);
+  data.set(picture.data);
+  return { width, height, data };
 }
 
 function check(width, height, data) {

@@ -7,6 +7,7 @@ import { bytes, ints } from "./scratch.js";
 
 const STEP = 4; // a line is followed in steps of so many pixels, and may rise or fall by one in each
 const LENGTH = 0.6; // of the picture's side: a line of a pen is seldom so long and so straight
+const PIECES = 8;
 const THIN = 120; // a line is at most this part of the picture's longer side thick, or 4 pixels
 
 /** Whether a part that is mostly empty spans most of a picture. */
@@ -19,14 +20,24 @@ export function mayBeThere(parts, width, height) {
   return false;
 }
 
-/** Uint8Array of 0 and 1, ink -> the same without long thin lines that lie or stand nearly straight. In place. */
-export function without(mask, width, height) {
-  const turned = transposed(mask, width, height, bytes("rules.turned", mask.length));
+/** Whether so many parts are thin and long that they may be pieces of faint rules. */
+export function inPieces(parts) {
+  let pieces = 0;
+  for (let part = 0; part < parts.count; part++) {
+    const w = parts.right[part] - parts.left[part];
+    const h = parts.bottom[part] - parts.top[part];
+    if (Math.max(w, h) >= 12 && Math.max(w, h) > 5 * Math.min(w, h)) pieces += 1;
+  }
+  return pieces >= PIECES;
+}
+
+/** Uint8Array of 0 and 1, ink -> takes the long thin lines of it that lie or stand nearly straight out of `mask`. */
+export function takeOut(ink, width, height, mask) {
+  const turned = transposed(ink, width, height, bytes("rules.turned", ink.length));
   const standing = lines(turned, height, width, "rules.standing");
-  const lying = lines(mask, width, height, "rules.lying");
+  const lying = lines(ink, width, height, "rules.lying");
   const upright = transposed(standing, height, width, turned);
   for (let at = 0; at < mask.length; at++) if (lying[at] || upright[at]) mask[at] = 0;
-  return mask;
 }
 
 function transposed(mask, width, height, turned) {

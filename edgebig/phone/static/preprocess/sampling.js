@@ -6,6 +6,7 @@
  */
 
 import { bytes, ints, shorts } from "./scratch.js";
+import { kernels, temporary } from "./simd.js";
 
 /** The means of a picture's factor x factor blocks, as Pillow has them; those at the right and bottom edge may be smaller. */
 export function reduce(picture, factor, name) {
@@ -14,6 +15,12 @@ export function reduce(picture, factor, name) {
   const columns = Math.ceil(width / factor);
   const rows = Math.ceil(height / factor);
   const reduced = bytes(name, rows * columns);
+  const result = { width: columns, height: rows, data: reduced };
+  const fast = kernels(4 * columns, data, reduced);
+  if (fast !== null) {
+    fast.reduce(data.byteOffset, width, height, factor, reduced.byteOffset, temporary);
+    return result;
+  }
   const sums = ints("reduce.sums", columns);
   for (let row = 0; row < rows; row++) {
     const first = row * factor;
@@ -22,7 +29,7 @@ export function reduce(picture, factor, name) {
     for (let y = first; y < last; y++) addBlocks(data, y * width, width, factor, sums);
     meansOf(sums, last - first, width, factor, reduced, row * columns);
   }
-  return { width: columns, height: rows, data: reduced };
+  return result;
 }
 
 /** One row's pixels, added up by `factor` of them. */
@@ -58,8 +65,14 @@ function meansOf(sums, lines, width, factor, reduced, start) {
  */
 export function enlarge(picture, factor, width, height, name) {
   const enlarged = bytes(name, width * height);
+  const mean = dividedBy(2 * factor, "enlarge.mean");
+  const fast = kernels(picture.width, picture.data, mean, enlarged);
+  if (fast !== null) {
+    const from = [picture.data.byteOffset, picture.width, picture.height, factor, mean.byteOffset];
+    fast.enlarge(...from, enlarged.byteOffset, width, height, temporary);
+    return enlarged;
+  }
   const row = bytes("enlarge.row", picture.width);
-  const mean = dividedBy(2 * factor);
   for (let y = 0; y < height; y++) {
     const own = Math.floor(y / factor);
     const off = 2 * (y - own * factor) + 1 - factor; // from the pixel's middle, in parts of 2 * factor
@@ -70,15 +83,10 @@ export function enlarge(picture, factor, width, height, name) {
   return enlarged;
 }
 
-const tables = new Map();
-
 /** Uint8Array: of each sum its (sum + of // 2) // of, for sums up to 255 * of. */
-function dividedBy(of) {
-  let table = tables.get(of);
-  if (table === undefined) {
-    table = Uint8Array.from({ length: 255 * of + 1 }, (_, sum) => Math.floor((sum + (of >> 1)) / of));
-    tables.set(of, table);
-  }
+function dividedBy(of, name) {
+  const table = bytes(name, 255 * of + 1);
+  for (let sum = 0; sum < table.length; sum++) table[sum] = Math.floor((sum + (of >> 1)) / of);
   return table;
 }
 
@@ -219,6 +227,11 @@ function slideLine(data, start, stride, n, reach, before, flip) {
 export function soften(picture, name) {
   const { width, height, data } = picture;
   const soft = shorts(name, width * height);
+  const fast = kernels(2 * (width + 2), data, soft);
+  if (fast !== null) {
+    fast.soften(data.byteOffset, width, height, soft.byteOffset, temporary);
+    return soft;
+  }
   const down = shorts("soften.down", width + 2);
   for (let y = 0; y < height; y++) {
     const own = y * width;

@@ -1,8 +1,8 @@
 /** Ink -> strokes -> the strokes of each digit, in reading order. The twin of edgebig/ondevice/strokes.py. */
 
-import { MIN_INK, above, threshold } from "./ink.js";
+import { MIN_INK, above, retain, threshold } from "./ink.js";
 import { connected, plausible, select, weightedMedian } from "./parts.js";
-import { mayBeThere, without } from "./rules.js";
+import { inPieces, mayBeThere, takeOut } from "./rules.js";
 
 const MAX_PARTS = 300; // in one picture; the largest count
 const MAX_PAIRS = 2000; // of parts that may be of one digit; the nearest count
@@ -10,20 +10,21 @@ const ROUNDS = 8; // what has grown by joining may join with more
 const EDGE = 200; // pixels of a part's outline, to measure gaps by
 // How far strokes of one digit may be apart, as a part of the usual height.
 const ANY = 9.0; // when one lies in the other's box
-const ABOVE = 0.15; // when one is above the other, and is low or makes it as high as others are
-const SMALL = 0.15; // when one is a fragment
+const FRAGMENT = 0.2; // when one is a fragment, or above the other
 const BESIDE = 0.08;
-const NEAR = 0.15;
-const STACKED = 1.3;
+const LOW = 0.4; // a stroke that is lower is a bar or a dot, no digit
+const STACKED = 1.3; // two strokes above each other that are together no higher are halves of one digit
+const FLAT = 0.3; // what is lower is a bar that nothing was near enough to be joined to
 
 /** Ink that is strong enough, in connected parts, without specks, page edges and rules. */
 export function strokesOf(scene) {
   const { ink, width, height, noise } = scene;
   const weak = threshold(scene);
-  let mask = above(ink, weak, "strokes.mask");
+  const mask = above(ink, weak, "strokes.mask");
   let parts = connected(ink, mask, width, height);
-  if (mayBeThere(parts, width, height)) {
-    mask = without(mask, width, height);
+  const faint = inPieces(parts);
+  if (faint || mayBeThere(parts, width, height)) {
+    takeOut(faint ? above(ink, 0.6 * weak, "strokes.faint") : mask, width, height, mask);
     parts = connected(ink, mask, width, height);
   }
   const strong = Math.max(MIN_INK, 6 * noise);
@@ -32,8 +33,7 @@ export function strokesOf(scene) {
   if (!keep.includes(1)) return select(parts, keep);
   const { strength, area } = parts;
   const level = weightedMedian(parts.count, keep, (part) => strength[part], (part) => area[part]);
-  const least = Math.floor(Math.max(weak, 0.4 * level)) + 1;
-  for (let at = 0; at < ink.length; at++) if (ink[at] < least) mask[at] = 0;
+  retain(ink, Math.max(weak, 0.4 * level), mask);
   parts = connected(ink, mask, width, height);
   const stay = plausible(parts, width, height);
   for (let part = 0; part < parts.count; part++) if (!(parts.strength[part] > 0.5 * level)) stay[part] = 0;
@@ -64,7 +64,7 @@ export function join(parts) {
   const members = new Map(largest.map((part) => [part, [part]]));
   const of = new Map(largest.map((part) => [part, part]));
   const gaps = new Gaps(parts);
-  let pairs = nearPairs(parts, largest, NEAR * tall);
+  let pairs = nearPairs(parts, largest, FRAGMENT * tall);
   for (let round = 0; round < ROUNDS; round++) {
     const apart = [];
     for (const pair of pairs) {
@@ -215,12 +215,12 @@ function mostApart(a, b, tall) {
   const width = Math.max(ax1, bx1) - Math.min(ax0, bx0);
   const height = Math.max(ay1, by1) - Math.min(ay0, by0);
   if (height > 1.8 * tall || width > 1.2 * height) return -1;
-  if (inX > 0.5 * narrow && (low < 0.4 * tall || height < STACKED * tall)) return ABOVE;
   const small = Math.min(Math.max(ax1 - ax0, ay1 - ay0), Math.max(bx1 - bx0, by1 - by0)) < 0.5 * tall;
-  return small ? SMALL : BESIDE;
+  const stacked = inX > 0.5 * narrow && height < STACKED * tall;
+  return small || stacked || low < LOW * tall ? FRAGMENT : BESIDE;
 }
 
 function digitShaped([x0, y0, x1, y1], tall) {
   const [w, h] = [x1 - x0, y1 - y0];
-  return Math.max(w, h) > 0.4 * tall && h < 2.5 * tall && w < 4 * h;
+  return Math.max(w, h) > 0.4 * tall && h < 2.5 * tall && w < 4 * h && h > FLAT * tall;
 }

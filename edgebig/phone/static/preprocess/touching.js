@@ -4,6 +4,7 @@ import { quantile, resample } from "./sampling.js";
 import { bytes, ints } from "./scratch.js";
 import { Group } from "./strokes.js";
 
+const RUNS = 1;
 const ROWS = 40; // the cut is sought in a drawing that is so high
 const WIDE = 1.0; // wider than this part of its height, a group may be two digits
 const CROSSED = 0.9; // a cut crosses one stroke, in stroke widths
@@ -29,7 +30,8 @@ function halves(group, scene) {
   const small = resample(ink, ROWS, columns, "touching.small");
   const { path, cost } = cheapest(small);
   const most = group.width < VERY_WIDE * group.height ? CROSSED : CROSSED_WIDE;
-  if (cost > most * strokeWidth(small) * levelOf(small)) return null;
+  const level = levelOf(small);
+  if (cost > most * strokeWidth(small) * level || crossings(small, path, level >> 2) > RUNS) return null;
   const left = new Uint8Array(group.mask.length);
   const right = new Uint8Array(group.mask.length);
   for (let y = 0, at = 0; y < group.height; y++) {
@@ -62,6 +64,18 @@ function levelOf(small) {
   counts.fill(0);
   for (let at = 0; at < small.data.length; at++) if (small.data[at] > 0) counts[small.data[at]] += 1;
   return Math.max(1, quantile(counts, 4, 5));
+}
+
+/** How many strokes a path goes through. */
+function crossings(small, path, level) {
+  let runs = 0;
+  let inside = false;
+  for (let y = 0; y < ROWS; y++) {
+    const crossed = small.data[y * small.width + path[y]] > level;
+    if (crossed && !inside) runs += 1;
+    inside = crossed;
+  }
+  return runs;
 }
 
 /** The mean stroke width: twice the area by the edge's length. */
