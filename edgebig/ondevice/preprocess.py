@@ -17,7 +17,7 @@ import numpy as np
 from . import shaping, touching
 from .ink import is_light_on_dark, scene_of
 from .sampling import reduce
-from .strokes import in_lines, join, on_paper, strokes_of
+from .strokes import in_lines, join, on_paper, strokes_of, with_edges
 
 if TYPE_CHECKING:
     from .ink import Scene
@@ -59,7 +59,8 @@ def find_digits(grey_u8: Bytes, look: Callable[[str, Any], None] | None = None) 
         _show(look, scene, parts)
     if not len(parts.box):
         return []
-    groups = touching.cut(on_paper(join(parts, work.shape[1]), scene.paper), scene)
+    groups = with_edges(on_paper(join(parts, work.shape[1]), scene.paper), parts, scene.ink)
+    groups = touching.cut(groups, scene)
     return [
         Digit(_box(group.box, shrink, grey_u8.shape), shaping.to_input(scene, group), line)
         for line, in_line in enumerate(in_lines(groups))

@@ -10,11 +10,12 @@ import numpy as np
 from . import rules
 from .ink import MIN_INK, threshold
 from .parts import connected, plausible, select, weighted_median
+from .sampling import slide
 
 if TYPE_CHECKING:
     from .ink import Scene
     from .parts import Bits, Parts
-    from .sampling import Bytes, Ints
+    from .sampling import Bytes, Ints, Shorts
 
     Box = tuple[int, int, int, int]  # x0, y0, x1, y1, ends excluded
 
@@ -114,6 +115,27 @@ def _lights(group: Group, paper: Bytes) -> Bytes:
     x0, y0, x1, y1 = group.box
     margin = max(4, min(group.width, group.height) // 4)
     return paper[max(y0 - margin, 0) : y1 + margin, max(x0 - margin, 0) : x1 + margin]
+
+
+def with_edges(groups: list[Group], parts: Parts, ink: Shorts) -> list[Group]:
+    """Without what fades away slowly, as the corner of a soft shadow does, even more than strokes out of focus.
+
+    Around a stroke there is less than three quarters of the ink from which on pixels were taken as strokes.
+    """
+    least = int(ink.ravel()[parts.pixel].min())
+    return [group for group in groups if _is_sharp(group, ink, least)]
+
+
+def _is_sharp(group: Group, ink: Shorts, least: int) -> bool:
+    reach = max(3, max(group.width, group.height) // 40)
+    x0, y0 = max(group.box[0] - reach, 0), max(group.box[1] - reach, 0)
+    near = ink[y0 : group.box[3] + reach, x0 : group.box[2] + reach]
+    own = np.zeros(near.shape, np.uint8)
+    top, left = group.box[1] - y0, group.box[0] - x0
+    own[top : top + group.height, left : left + group.width] = group.mask
+    around = slide(slide(own, 2 * reach + 1, 0, True), 2 * reach + 1, 1, True) > own
+    faint = near[around & (near < least)]
+    return 4 * int(faint.sum(dtype=np.int64)) < 3 * least * len(faint) or not len(faint)
 
 
 def _near(box: Ints, which: Ints, most: float) -> list[tuple[int, int]]:
