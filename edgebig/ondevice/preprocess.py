@@ -59,7 +59,7 @@ def find_digits(grey_u8: Bytes, look: Callable[[str, Any], None] | None = None) 
         _show(look, scene, parts)
     if not len(parts.box):
         return []
-    groups = with_edges(on_paper(join(parts, work.shape[1]), scene.paper), parts, scene.ink)
+    groups = with_edges(on_paper(join(parts, work.shape[1]), scene), parts, scene.ink)
     groups = touching.cut(groups, scene)
     return [
         Digit(_box(group.box, shrink, grey_u8.shape), shaping.to_input(scene, group), line)

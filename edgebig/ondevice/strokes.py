@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     Box = tuple[int, int, int, int]  # x0, y0, x1, y1, ends excluded
 
 MAX_PARTS = 300  # in one picture; the largest count
+STRONG = 255  # ink that takes a quarter of the light
 MAX_PAIRS = 2000  # of parts that may be of one digit; the nearest count
 ROUNDS = 8  # what has grown by joining may join with more
 EDGE = 200  # pixels of a part's outline, to measure gaps by
@@ -104,11 +105,22 @@ def join(parts: Parts, width: int) -> list[Group]:
     return [Group(box, parts.mask(np.array(own), box, width)) for box, own in kept]
 
 
-def on_paper(groups: list[Group], paper: Bytes) -> list[Group]:
-    """Without what lies along the edge of the sheet, where one side is much darker: a shadow takes less light."""
-    return [
-        group for group in groups if 5 * int((light := _lights(group, paper)).min()) >= 2 * int(light.max())
-    ]
+def on_paper(groups: list[Group], scene: Scene) -> list[Group]:
+    """Without what lies along the edge of the sheet, where one side is much darker: a shadow takes less light.
+
+    In the deepest shadow ink must be dark to count.
+    """
+    return [group for group in groups if _is_on_paper(group, scene)]
+
+
+def _is_on_paper(group: Group, scene: Scene) -> bool:
+    light = _lights(group, scene.paper)
+    darkest, lightest = int(light.min()), int(light.max())
+    if 5 * darkest >= 2 * lightest:
+        return True
+    x0, y0, x1, y1 = group.box
+    own = scene.ink[y0:y1, x0:x1][group.mask]
+    return 4 * darkest >= lightest and int(own.sum(dtype=np.int64)) > STRONG * len(own)
 
 
 def _lights(group: Group, paper: Bytes) -> Bytes:
