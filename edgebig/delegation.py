@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from edgebig.check.tflite import PARITY_TOLERANCES, Parity
 from edgebig.device import Device
 from edgebig.drivers.protocol import Event, Provenance
-from edgebig.measurement import Adapter, Delegate, Measurement, Verdict
+from edgebig.measurement import Adapter, Delegate, Measurement, Open, Verdict
 
 # Root mean square over all outputs, as PARITY_TOLERANCES. float16 has 11 bits: a logit of 10 is off by up to 0.004, a
 # probability between two classes near each other by a quarter of that, for each operator that rounded.
@@ -38,6 +38,7 @@ def record(loaded: Event, target: Device) -> Delegate:
         reasons=dict(taken.get("reasons", ())),
         precision=target.gpu_precision if adapter else None,
         adapter=Adapter.model_validate(adapter) if adapter else None,
+        told=Open.model_validate(told) if (told := loaded.get("accelerator")) else None,
     )
 
 
@@ -68,6 +69,10 @@ def verdict(parity: Parity | None, delegate: Delegate) -> tuple[Verdict, str]:
 
 def shortfall(delegate: Delegate) -> str:
     """What the delegate did not take, and why, as far as it says."""
+    if delegate.told is not None:
+        if delegate.actual != delegate.asked:
+            return f"{delegate.asked} was asked for, and {delegate.actual} ran it"
+        return f"{delegate.asked} took a part of it, wasm the rest: LiteRT.js calls it not fully accelerated"
     left = ", ".join(name + _because(delegate.reasons.get(name)) for name in delegate.left)
     usual = ", as in every int8 classifier" if delegate.left == ("SOFTMAX",) else ""
     rest = "".join(f"; {why}" for name, why in delegate.reasons.items() if name not in delegate.left)

@@ -106,7 +106,8 @@ class Adapter(Open):
 class Delegate(Spec):
     """What was asked for and what was done: `nodes` of `of` in `partitions`; `left` stayed out, for `reasons`.
 
-    `precision`: what a GPU was asked to compute in.
+    `precision`: what a GPU was asked to compute in. `told`: what a browser's runtime, which tells no numbers of nodes,
+    says instead: its variant, its threads, whether it is fully accelerated.
     """
 
     asked: str
@@ -118,6 +119,7 @@ class Delegate(Spec):
     reasons: dict[str, str] = Field(default_factory=dict)
     precision: str | None = None
     adapter: Adapter | None = None
+    told: Open | None = None
 
     @property
     def whole(self) -> bool:

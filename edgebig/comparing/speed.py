@@ -90,6 +90,8 @@ def _refused(a: Side, b: Side) -> Speed | None:
         return Speed("FAIL", f"B is WRONG, and wrong answers have no time: {b.model.cause}")
     if unreal := _unreal(a.record.provenance, b.record.provenance):
         return unreal
+    if apart := _in_a_browser_alone(a.record, b.record):
+        return Speed("INCONCLUSIVE", apart)
     if a.is_wrong:
         return Speed("INCONCLUSIVE", f"A is WRONG, and wrong answers have no time: {a.model.cause}")
     untimed = [name for name, side in (("A", a), ("B", b)) if not side.model.latency.processes]
@@ -107,6 +109,15 @@ def _refused(a: Side, b: Side) -> Speed | None:
     if statistics[0] != statistics[1]:
         return Speed("INCONCLUSIVE", f"A tells the {statistics[0]} of each process, B the {statistics[1]}")
     return None
+
+
+def _in_a_browser_alone(a: Measurement, b: Measurement) -> str:
+    """Why a browser's times, its clock and its WebAssembly, are none beside a program's of that very device."""
+    in_browser = [record.device.model_dump().get("kind") == "browser" for record in (a, b)]
+    if in_browser[0] == in_browser[1]:
+        return ""
+    name, other = ("A", "B") if in_browser[0] else ("B", "A")
+    return f"{name} was measured in a browser, {other} was not: a browser's times are held against no others"
 
 
 def _unreal(a: str, b: str) -> Speed | None:

@@ -120,21 +120,26 @@ class BrowserSession:
         while True:
             self._give(asked)
             whole = _Whole(asked)
-            for event in self._answers(end_s, deadline_s):
-                if isinstance(event, Again):
-                    say(f"{self.name}: its page was loaded anew; it goes on with what was not whole")
-                    asked = whole.rest()
-                    break
-                if event["event"] == "error":
-                    raise_fault(event)
-                if event["event"] == "ready":
-                    if not begun:
-                        begun = True
-                        yield event | {"facts": self.facts.machine}
-                    continue
-                yield from whole.add(_labelled(event))
-                if event["event"] == "result":
-                    return
+            try:
+                for event in self._answers(end_s, deadline_s):
+                    if isinstance(event, Again):
+                        say(f"{self.name}: its page was loaded anew; it goes on with what was not whole")
+                        asked = whole.rest()
+                        break
+                    if event["event"] == "error":
+                        raise_fault(event)
+                    if event["event"] == "ready":
+                        if not begun:
+                            begun = True
+                            yield event | {"facts": self.facts.machine}
+                        continue
+                    yield from whole.add(_labelled(event))
+                    if event["event"] == "result":
+                        return
+            except DeviceError:
+                # Who keeps what there is of it sees by these that the process before them is whole.
+                yield from whole.held()
+                raise
 
     def _answers(self, end_s: float, deadline_s: float) -> Iterator[Event | Again]:
         was_away = False
@@ -187,16 +192,17 @@ class _Whole:
     def add(self, event: Event) -> Iterator[Event]:
         process = event.get("process")
         if process != self._process or event["event"] == "result":
-            yield from self._release()
+            yield from self.held()
             if process is not None:
                 self._predicted, self._process = True, process
             elif self._process is not None:
                 self._process += 1  # behind the last one
         self._held.append(event)
         if event["event"] == "result":
-            yield from self._release()
+            yield from self.held()
 
-    def _release(self) -> Iterator[Event]:
+    def held(self) -> Iterator[Event]:
+        """What was held back until now."""
         yield from self._held
         self._held = []
 

@@ -16,7 +16,7 @@ _UNITS = ((1.0, "J"), (1e-3, "mJ"), (1e-6, "uJ"), (1e-9, "nJ"))
 def of_session(measurement: Measurement) -> list[str]:
     """Where it was pinned, what it waited for, what held the device back, and why no energy was measured."""
     readings = [reading.model_dump() for reading in measurement.conditions]
-    lines = []
+    lines = _browser(measurement)
     if placed := next((reading for reading in readings if reading.get("when") == "placed"), None):
         lines.append(f"ran on cores {placed.get('cores', 'of all')} at nice {placed['nice']}")
     for reading in readings:
@@ -35,6 +35,27 @@ def of_session(measurement: Measurement) -> list[str]:
         model.energy.why for model in measurement.models if model.energy.why.startswith("not measurable")
     }
     return [*lines, *(f"energy {why}" for why in sorted(reasons))]
+
+
+def _browser(measurement: Measurement) -> list[str]:
+    if measurement.device.model_dump().get("kind") != "browser":
+        return []
+    machine = measurement.machine.model_dump()
+    step_ns = machine.get("timer_ns")
+    step = f", whose clock steps by {step_ns / 1000:g} us" if isinstance(step_ns, int | float) else ""
+    told = next((model.delegate.told for model in measurement.models if model.delegate.told), None)
+    variant = f", WebAssembly {told.model_dump().get('variant')}" if told else ""
+    lines = [
+        f"in a browser: {machine.get('browser')} on {machine.get('system')}{variant}{step}; not to be held against "
+        "native times"
+    ]
+    pauses = [r for r in (one.model_dump() for one in measurement.conditions) if r.get("when") == "paused"]
+    if pauses:
+        away_s = sum(float(reading.get("hidden_s", 0)) for reading in pauses)
+        lines.append(
+            f"its page was hidden {len(pauses)} times, {away_s:.0f} s in all; what ran then was run again"
+        )
+    return lines
 
 
 def of_model(model: ModelResult) -> list[str]:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from edgebig.campaign import Found, Row
-from edgebig.measurement import ModelResult
+from edgebig.measurement import Measurement, ModelResult
 from edgebig.report.table import COLUMNS, figures, notes, plain, short_names
 from edgebig.sweep import Best
 
@@ -18,23 +18,38 @@ _NO_SPEED = ("fake", "emulated", "software", "stand-in")
 
 
 def show(found: Found, console: Console) -> None:
-    """A line for each device or setting and model, what is to be known of them, and the best setting by its margin."""
+    """A line for each device or setting and model, what is to be known of them, and the best setting by its margin.
+
+    What browsers measured stands in a table of its own: no native figure is to be read beside it.
+    """
     width, console.width = console.width, max(console.width, COLUMNS)
-    console.print(_table(found))
+    for rows in _apart(found.rows):
+        console.print(_table(rows))
     console.width = width
     for line in [*_failures(found.rows), *_remarks(found.rows), *_best_lines(found)]:
         console.print(plain(line), soft_wrap=not console.is_terminal)
 
 
-def _table(found: Found) -> Table:
+def _apart(rows: Sequence[Row]) -> list[Sequence[Row]]:
+    """Those of native runtimes, and those of browsers."""
+    browsers = {row.device for row in rows if row.measurement is not None and _is_of_browser(row.measurement)}
+    native = [row for row in rows if row.device not in browsers]
+    return [part for part in (native, [row for row in rows if row.device in browsers]) if part]
+
+
+def _is_of_browser(measurement: Measurement) -> bool:
+    return bool(measurement.device.model_dump().get("kind") == "browser")
+
+
+def _table(rows: Sequence[Row]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
-    table.add_column(
-        found.rows[0].device if _is_of_one(found.rows) else "device", overflow="fold", min_width=12
-    )
+    heading = rows[0].device if _is_of_one(rows) else "device"
+    in_browsers = any(row.measurement is not None and _is_of_browser(row.measurement) for row in rows)
+    table.add_column(f"{heading}\n(browser)" if in_browsers else heading, overflow="fold", min_width=12)
     for heading in ("accuracy\n95 %", "frame p50\np90", "pre + invoke\n+ post", "invoke p50\n95 %"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for row in found.rows:
-        name = _name(row, found.rows)
+    for row in rows:
+        name = _name(row, rows)
         if row.measurement is None:
             table.add_row(plain(name), *["failed"] * 4)
             continue

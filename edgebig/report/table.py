@@ -51,7 +51,8 @@ def _title(measurement: Measurement) -> str:
     device, machine = measurement.device.model_dump(), measurement.machine.model_dump()
     threads = f"{device['threads']} thread" + ("s" if device["threads"] > 1 else "")
     runtime = f"{device['runtime']} {machine.get('runtimes', {}).get(device['runtime'], '')}".strip()
-    return f"{device['name']}: {machine.get('cpu') or machine.get('machine')}, {runtime}, {threads}"
+    kind = " (browser)" if device.get("kind") == "browser" else ""
+    return f"{device['name']}{kind}: {machine.get('cpu') or machine.get('machine')}, {runtime}, {threads}"
 
 
 def _table(measurement: Measurement) -> Table:

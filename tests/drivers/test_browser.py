@@ -1,0 +1,382 @@
+"""Phones by their browsers: simulated ones speak the page's interface over real sockets and really run the model."""
+
+from __future__ import annotations
+
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from edgebig import artifact, bench, comparing, device, drivers, measurement, phones
+from edgebig.bench import Settings, Subject
+from edgebig.comparing.speed import Limits
+from edgebig.data import source
+from edgebig.device import BrowserDevice
+from edgebig.drivers import reception
+from edgebig.errors import DeviceError, EdgebigError
+from edgebig.measurement import Measurement
+from edgebig.ondevice import infer
+from edgebig.phone.serving import Served
+from edgebig.recipe import Data
+from edgebig.report import table
+from tests.phone import client
+from tests.phone.client import PIXEL, Phone, events_of
+
+pytest.importorskip("uvicorn", reason="needs uvicorn")
+pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert")
+
+GOLDEN = Path(__file__).resolve().parent.parent / "golden"
+QUICK = Settings(processes=3, rounds=2, samples=3, deadline_s=20.0)
+LIMIT_S = 20.0
+
+
+@pytest.fixture(scope="module")
+def subject(tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    """A float net on 60 digits, with what the reference kernels make of them."""
+    folder = tmp_path_factory.mktemp("subject")
+    test = source.load(Data(source="digits-5k")).test[np.arange(60)]
+    test.write_npy(folder / "inputs.npy")
+    item = artifact.load(GOLDEN / "digits-float32.tflite")
+    assert item.card is not None
+    model = infer.Model(str(item.path), "ai-edge-litert", "reference", 1)
+    outputs = infer.classify(model, test.images, item.card.preprocessing.model_dump())
+    told = {"source": "digits-5k", "split": "test", "n": 60, "of": 1000, "leak_check": "in the test"}
+    return Subject((item,), folder / "inputs.npy", test.labels, told, {item.sha256: outputs})
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Served]:
+    """What the next page that is served is; no LiteRT.js in it, which these phones do not need."""
+    box: queue.Queue[Served] = queue.Queue()
+    monkeypatch.setattr(reception, "_show", lambda served, secured: box.put(served))
+    monkeypatch.setattr(reception.runtime, "ready", lambda cache, given: {})
+    return lambda: box.get(timeout=LIMIT_S)
+
+
+def target(**keys: Any) -> BrowserDevice:
+    return BrowserDevice(
+        **{"name": "phone", "address": "127.0.0.1", "plain_http": True, "wait_s": LIMIT_S, **keys}
+    )
+
+
+class Measuring:
+    """phones.measure in a thread, so that the test can be the phones."""
+
+    def __init__(
+        self, subject: Subject, wanted: BrowserDevice, settings: Settings, folder: Path, **more: Any
+    ):
+        def call() -> None:
+            try:
+                self.found = phones.measure(
+                    subject, wanted, settings, lambda name: folder / f"{name}.json", **more
+                )
+            except EdgebigError as error:
+                self.error = error
+
+        self.found: phones.Phones | None = None
+        self.error: EdgebigError | None = None
+        self._thread = threading.Thread(target=call, daemon=True)
+        self._thread.start()
+
+    def result(self) -> tuple[phones.Phone, ...]:
+        self._thread.join(LIMIT_S)
+        assert self.error is None, self.error
+        assert self.found is not None
+        return self.found.phones
+
+    def failure(self) -> EdgebigError:
+        self._thread.join(LIMIT_S)
+        assert self.error is not None
+        return self.error
+
+
+@pytest.fixture
+def measuring(subject: Subject, opened: Any, tmp_path: Path) -> Callable[..., tuple[Measuring, Served]]:
+    def start(wanted: BrowserDevice, settings: Settings = QUICK, **more: Any) -> tuple[Measuring, Served]:
+        return Measuring(subject, wanted, settings, tmp_path, **more), opened()
+
+    return start
+
+
+def record_of(phone: phones.Phone) -> Measurement:
+    assert phone.failure is None, phone.failure
+    assert phone.path is not None
+    assert phone.measurement == measurement.load(phone.path)
+    assert phone.measurement is not None
+    return phone.measurement
+
+
+def predicted(subject: Subject) -> tuple[int, ...]:
+    return tuple(int(label) for label in np.argmax(subject.reference[subject.artifacts[0].sha256], axis=1))
+
+
+# ---------------------------------------------------------------- what is measured
+
+
+def test_twenty_phones_side_by_side(
+    subject: Subject, measuring: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    running, served = measuring(target(phones=20))
+    told: list[str] = []
+    lives = [
+        threading.Thread(
+            target=lambda n=number: told.append(Phone(served, {**PIXEL, "model": f"Pixel {n}"}).live())
+        )
+        for number in range(20)
+    ]
+    for life in lives:
+        life.start()
+    found = running.result()
+    for life in lives:
+        life.join(LIMIT_S)
+    assert told == ["measured"] * 20
+    assert sorted(phone.name for phone in found) == sorted(f"phone-{n}" for n in range(1, 21))
+    assert {phone.about for phone in found} == {f"Pixel {n}, Android 15, Chrome 143" for n in range(20)}
+    for phone in found:
+        record = record_of(phone)
+        assert record.provenance == "real"
+        assert record.device.model_dump()["kind"] == "browser"
+        (model,) = record.models
+        assert model.verdict == "OK"
+        assert model.predictions == predicted(subject)
+        assert [len(process) for process in model.latency.processes] == [6, 6, 6]
+        assert (model.delegate.asked, model.delegate.actual, model.delegate.whole) == ("wasm", "wasm", True)
+    said = capsys.readouterr().err
+    assert said.count("is here: Pixel") == 20
+    assert said.count("digits-float32") == 20
+
+
+def test_what_the_record_says_of_the_phone(measuring: Any) -> None:
+    running, served = measuring(target())
+    Phone(served).live()
+    record = record_of(running.result()[0])
+    machine = record.machine.model_dump()
+    assert (machine["machine"], machine["system"], machine["browser"]) == (
+        "Pixel 8",
+        "Android 15",
+        "Chrome 143",
+    )
+    assert (machine["cores"], machine["timer_ns"], machine["isolated"]) == (9, 5000, True)
+    assert machine["runtimes"] == {"litert.js": "2.5.3"}
+    before = record.conditions[0].model_dump()
+    assert before["battery"] == {"level": 0.8, "charging": True}
+    notes = table.notes(record)
+    assert any(line.startswith("in a browser: Chrome 143 on Android 15") and "5 us" in line for line in notes)
+
+
+@pytest.mark.parametrize("drops", [2, 5, 9, 15])
+@pytest.mark.parametrize("anew", [False, True], ids=["line lost", "page loaded anew"])
+def test_a_phone_that_drops_out_goes_on_where_it_was(
+    subject: Subject, measuring: Any, drops: int, anew: bool
+) -> None:
+    running, served = measuring(target())
+    phone = Phone(served, drops=drops, anew=anew)
+    assert phone.live() == "measured"
+    (model,) = record_of(running.result()[0]).models
+    assert model.predictions == predicted(subject)
+    assert [len(process) for process in model.latency.processes] == [6, 6, 6]
+    assert len(phone.jobs) == 2
+    # What was whole is not asked for again: all answers, and the first process.
+    left = {2: (True, 0), 5: (True, 0), 9: (False, 0), 15: (False, 1)}[drops] if anew else (True, 0)
+    assert ("predictions" in phone.jobs[1]["want"], phone.jobs[1]["resume_from"]) == left
+
+
+def test_wrong_answers_have_no_time(
+    subject: Subject, measuring: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = client._outputs
+    monkeypatch.setattr(
+        client, "_outputs", lambda sha, data, levels, images: honest(sha, data, levels[::-1], images)
+    )
+    running, served = measuring(target())
+    Phone(served).live()
+    record = record_of(running.result()[0])
+    assert record.models[0].verdict == "WRONG"
+    assert table.figures(record.models[0])[2:] == ["WRONG"] * 3
+
+
+@pytest.mark.parametrize(
+    "facts", [{"user_agent": "HeadlessChrome/143"}, {"user_agent": "Chrome/1", "automated": True}]
+)
+def test_a_browser_that_a_program_drives_is_a_stand_in(measuring: Any, facts: dict[str, Any]) -> None:
+    running, served = measuring(target())
+    Phone(served, facts).live()
+    assert record_of(running.result()[0]).provenance == "stand-in"
+
+
+def test_what_a_browser_is_called_is_text_wherever_it_stands(
+    measuring: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    running, served = measuring(target())
+    evil = {"user_agent": "\x1b]0;evil\x07<script>alert(1)</script> Chrome/143", "model": "\x1b[31m[red]<b>x"}
+    Phone(served, evil).live()
+    record = record_of(running.result()[0])
+    assert "\x1b" not in capsys.readouterr().err
+    table.show(record, Console(width=100))
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    assert "[red]<b>x" in shown
+
+
+# ---------------------------------------------------------------- what goes wrong
+
+
+def test_where_nobody_comes(measuring: Any) -> None:
+    running, _ = measuring(target(wait_s=0.3))
+    error = running.failure()
+    assert isinstance(error, DeviceError)
+    assert "no phone opened the page within 0 s" in error.problem
+    assert "phone-usb" in error.hint
+
+
+def test_where_fewer_come(measuring: Any) -> None:
+    running, served = measuring(target(phones=3, wait_s=2.0))
+    assert Phone(served).live() == "measured"
+    assert [phone.name for phone in running.result()] == ["phone-1"]
+
+
+def test_one_too_many_is_sent_away(measuring: Any) -> None:
+    running, served = measuring(target())
+    first = Phone(served)
+    identity = first.join()
+    line = first.line(identity)
+    job = next(data for event, data in line if event == "job")
+    other = Phone(served).request("POST", "/api/join", {"facts": PIXEL})
+    assert (other.status, other.json()["problem"]) == (503, "this bench has all the phones that it waits for")
+    # Who is known is let in again all the same.
+    assert first.join(phone=identity) == identity
+    assert first._work(identity, job) is False
+    line.close()
+    record_of(running.result()[0])
+
+
+def test_a_phone_that_stays_away_leaves_what_it_measured(
+    subject: Subject, measuring: Any, tmp_path: Path
+) -> None:
+    running, served = measuring(target(), Settings(processes=3, rounds=2, samples=3, deadline_s=1.5))
+    phone = Phone(served)
+    identity = phone.join()
+    task = phone.job(identity)
+    events = list(events_of(task["job"], task["tables"], phone))
+    second = next(at for at, event in enumerate(events) if event.get("process") == 2)
+    assert phone.send(identity, task["number"], 0, events[:second]).status == 200
+    error = running.failure()
+    assert "not done after" in error.problem
+    kept = measurement.load(tmp_path / "phone-1.json")
+    assert kept.incomplete is not None
+    assert kept.incomplete.processes == 1
+    # The phone comes back another day, and measures what is missing.
+    running, served = measuring(target(), QUICK, earlier=kept)
+    again = Phone(served)
+    assert again.live() == "measured"
+    (model,) = record_of(running.result()[0]).models
+    assert (again.jobs[0]["resume_from"], again.jobs[0]["want"]) == (1, ["latency", "energy"])
+    assert model.predictions == predicted(subject)
+    assert [len(process) for process in model.latency.processes] == [6, 6, 6]
+
+
+def test_one_that_fails_does_not_take_the_others_along(measuring: Any) -> None:
+    running, served = measuring(target(phones=2))
+    good, bad = Phone(served), Phone(served)
+    identity = bad.join()
+    line = bad.line(identity)
+    life = threading.Thread(target=good.live)
+    life.start()
+    job = next(data for event, data in line if event == "job")
+    fault = {
+        "event": "error",
+        "code": "no-accelerator",
+        "problem": "webgpu: none \x1b[2J",
+        "hint": "use wasm",
+    }
+    assert bad.send(identity, job["number"], 0, [fault]).status == 200
+    assert dict(line)["end"]["why"].startswith("webgpu: none")
+    life.join(LIMIT_S)
+    found = {phone.name: phone for phone in running.result()}
+    failure = found["phone-1"].failure
+    assert isinstance(failure, DeviceError)
+    assert failure.hint == "use wasm"
+    assert record_of(found["phone-2"]).models[0].verdict == "OK"
+
+
+def test_a_session_ends_with_whoever_holds_it(subject: Subject, opened: Any) -> None:
+    """As other drivers' are used: the iterator is forgotten once it has given its first session."""
+    box: list[Any] = []
+
+    def hold() -> None:
+        with next(iter(drivers.connect(target()).sessions())) as session:
+            box.append(
+                bench.measure_in(session, subject, target(), QUICK, shown=lambda steps=1, note="": None)
+            )
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    served = opened()
+    assert Phone(served).live() == "measured"
+    holder.join(LIMIT_S)
+    assert box[0].models[0].verdict == "OK"
+    end_s = time.monotonic() + 5
+    while time.monotonic() < end_s:
+        try:
+            socket.create_connection(("127.0.0.1", served.port), timeout=1).close()
+        except ConnectionRefusedError:
+            return
+        time.sleep(0.05)
+    pytest.fail("the server outlives its last session")
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (Settings(cores="0"), "--cores"), (Settings(priority=5), "--priority"), (Settings(soak_s=9.0), "--soak"),
+        (Settings(cool_down_c=40.0), "--cool-down"), (Settings(profile=True), "--profile"),
+    ],
+)  # fmt: skip
+def test_what_no_browser_gives_is_refused(measuring: Any, settings: Settings, words: str) -> None:
+    running, served = measuring(target(), settings)
+    assert words in Phone(served).live()
+    assert words in running.failure().problem
+
+
+def test_inputs_that_no_browser_takes_are_refused(subject: Subject, opened: Any, tmp_path: Path) -> None:
+    item = artifact.load(GOLDEN / "digits-int8.tflite")
+    running = Measuring(
+        Subject((item,), subject.inputs, subject.labels, subject.data), target(), QUICK, tmp_path
+    )
+    Phone(opened()).live()
+    error = running.failure()
+    assert "LiteRT.js takes float32 or uint8" in error.problem
+    assert "--for browser" in error.hint
+
+
+# ---------------------------------------------------------------- beside others
+
+
+def test_a_browsers_times_are_held_against_no_others(measuring: Any) -> None:
+    running, served = measuring(target())
+    Phone(served).live()
+    phone = record_of(running.result()[0])
+    native = phone.model_copy(
+        update={"device": measurement.Open.model_validate({**phone.device.model_dump(), "kind": "local"})}
+    )
+    for a, b in ((phone, native), (native, phone)):
+        (pair,) = comparing.records(a, b, Limits(), ("a", "b")).pairs
+        assert pair.speed.verdict == "INCONCLUSIVE"
+        assert pair.speed.ratio is None
+        assert "in a browser" in pair.speed.why
+    (pair,) = comparing.records(phone, phone.model_copy(), Limits(), ("a", "b")).pairs
+    assert pair.speed.ratio is not None
+
+
+def test_the_files_of_devices_say_what_they_are() -> None:
+    assert device.load("phone").kind == device.load("phone-usb").kind == "browser"
+    assert device.load("phone-usb").model_dump()["usb"] is True
+    with pytest.raises(EdgebigError, match="delegate"):
+        device.of_facts({"name": "x", "kind": "browser", "delegate": "xnnpack"}, "x.toml")
