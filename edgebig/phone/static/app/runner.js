@@ -1,10 +1,13 @@
 // A job on this phone: a fresh Worker for each measurement, and their events passed on; the twin of
 // edgebig/ondevice/runner.py. Nothing is timed while the page is hidden: it waits, and a turn that was begun is done again.
 import { Crew } from "./crew.js";
+import { pause } from "./link.js";
 
 const CHUNK = 100;
 // A model that hangs the Worker is told from a slow one by this; a phone that slept does not count as hanging.
 const STEP_LIMIT_MS = 180_000;
+const TRIES = 3;
+const RETRY_MS = 1000;
 
 // The events of a job from `job.resume_from` on. what: {job, tables, models: {sha256: Uint8Array}, images, facts};
 // images: {data: Uint8Array, count, size} or null. Ends with result, or with error.
@@ -34,9 +37,9 @@ export async function* run(what, attention) {
 }
 
 async function* predictions(what, model, attention, loadOnly) {
-  const crew = new Crew("process.js");
+  const { crew, events } = await opened(what, [model], false);
   try {
-    yield* (await step(crew, opening(what, [model], false))).events;
+    yield* events;
     const count = loadOnly ? 0 : Math.min(what.images.count, what.job.examples);
     for (let start = 0; start < count; start += CHUNK) {
       await attention.front();
@@ -52,10 +55,10 @@ async function* latency(what, process, attention) {
   const { job } = what;
   const stamp = { process };
   yield { event: "condition", when: "process", ...stamp, ...(await conditions()) };
-  const crew = new Crew("process.js");
+  const { crew, events } = await opened(what, job.models, true);
   try {
     const timed = (message) => undisturbed(crew, message, attention, stamp);
-    for (const event of (await step(crew, opening(what, job.models, true))).events) yield { ...event, ...stamp };
+    for (const event of events) yield { ...event, ...stamp };
     yield* timed({ step: "settle", warmupS: job.warmup_s });
     for (let round = 0; round < job.rounds; round++) {
       for (let model = 0; model < job.models.length; model++) {
@@ -82,6 +85,27 @@ async function* undisturbed(crew, message, attention, stamp) {
     for (const event of events) yield { ...event, ...stamp };
     return;
   }
+}
+
+// A fresh Worker with these models in it. Its scripts come from the host: while that is out of reach, it waits.
+async function opened(what, chosen, timed) {
+  for (let tries = 1; ; tries++) {
+    const crew = new Crew("process.js");
+    try {
+      const { events } = await step(crew, opening(what, chosen, timed));
+      return { crew, events };
+    } catch (error) {
+      crew.end();
+      // A fault of the model or of what was asked for is one at any time.
+      if (error.event && error.event.code !== "child-died") throw error;
+      if ((await isReachable()) && tries >= TRIES) throw error;
+      await pause(RETRY_MS);
+    }
+  }
+}
+
+function isReachable() {
+  return fetch(new URL("./worker.js", import.meta.url), { cache: "no-cache" }).then(({ ok }) => ok, () => false);
 }
 
 function opening({ job, tables, models, images }, chosen, timed) {
