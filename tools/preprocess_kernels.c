@@ -103,6 +103,20 @@ static void transpose(const u8 *from, i32 stride, i32 width, i32 height, u8 *to,
     }
 }
 
+// The largest of `reach` values around each, `before` of them before it, along both axes; with flip 255 the smallest.
+// In place. temp: as that of close.
+EXPORT("slide")
+void slide_both(u8 *data, i32 width, i32 height, i32 reach, i32 before, i32 flip, u8 *temp) {
+  i32 stride = UP16(width), turned_stride = UP16(height);
+  u8 *upright = temp, *turned = upright + height * stride;
+  v128_t *lines = (v128_t *)(turned + width * turned_stride);
+  for (i32 y = 0; y < height; y++) __builtin_memcpy(upright + y * stride, data + y * width, width);
+  slide(upright, stride, height, reach, before, (u8)flip, lines);
+  transpose(upright, stride, width, height, turned, turned_stride);
+  slide(turned, turned_stride, width, reach, before, (u8)flip, lines);
+  transpose(turned, turned_stride, height, width, data, width);
+}
+
 // What is left of the light when all that is narrower than `reach` is closed: the largest, then the smallest around
 // each. Along one axis the order of the two axes does not matter, so that both turns are taken while it lies turned.
 // temp: height x UP16(width) and width x UP16(height) bytes, then slide's.

@@ -1,7 +1,7 @@
 /** Grey pixels -> the light of the paper, and the part of it that ink takes. The twin of edgebig/ondevice/ink.py. */
 
 import { connected, plausible, weightedMedian } from "./parts.js";
-import { enlarge, quantile, reduce, slide, soften } from "./sampling.js";
+import { enlarge, quantile, reduce, slide, soften, turning } from "./sampling.js";
 import { bytes, doubles, ints, shorts } from "./scratch.js";
 import { allocate, kernels, temporary } from "./simd.js";
 
@@ -137,8 +137,7 @@ function closed(small, reach) {
   const { width, height } = small;
   const data = bytes("paper.closed", small.data.length);
   const picture = { width, height, data };
-  const padded = height * (width + 15) + width * (height + 15) + 32 * (Math.max(width, height) + reach);
-  const fast = kernels(padded, small.data, data);
+  const fast = kernels(turning(width, height, reach), small.data, data);
   if (fast !== null) {
     fast.close(small.data.byteOffset, width, height, reach, data.byteOffset, temporary);
     return picture;

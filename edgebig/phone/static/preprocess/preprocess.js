@@ -3,13 +3,14 @@
  * equal to the bit: tests/phone/test_preprocess_js.py holds both to the same answers. docs/preprocessing.md says what it does.
  */
 
+import { onPaper, withEdges } from "./edges.js";
 import { isLightOnDark, sceneOf } from "./ink.js";
 import { inLines } from "./lines.js";
 import { reduce } from "./sampling.js";
 import { bytes, forget } from "./scratch.js";
 import { toInput } from "./shaping.js";
 import { reserve } from "./simd.js";
-import { join, onPaper, strokesOf } from "./strokes.js";
+import { join, strokesOf } from "./strokes.js";
 import { cut } from "./touching.js";
 
 const WORK_SIDE = 1280; // digits are sought in a picture that is at most this long, in pixels
@@ -33,7 +34,7 @@ export function findDigits({ width, height, data }, look = null) {
   const parts = strokesOf(scene);
   if (look !== null) show(look, scene, parts);
   if (parts.count === 0) return [];
-  const groups = cut(onPaper(join(parts), scene), scene);
+  const groups = cut(withEdges(onPaper(join(parts), scene), parts, scene), scene);
   return inLines(groups).flatMap((inLine, line) =>
     inLine.map((group) => ({ box: boxOf(group.box, shrink, picture), line, image: toInput(scene, group) })),
   );

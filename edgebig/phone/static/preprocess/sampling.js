@@ -183,8 +183,18 @@ export function slide(picture, reach, largest) {
   const { width, height, data } = picture;
   const before = largest ? reach >> 1 : (reach - 1) >> 1;
   const flip = largest ? 0 : 255; // the smallest is the largest of what is left to 255
+  const fast = kernels(turning(width, height, reach), data);
+  if (fast !== null) {
+    fast.slide(data.byteOffset, width, height, reach, before, flip, temporary);
+    return;
+  }
   for (let x = 0; x < width; x++) slideLine(data, x, width, height, reach, before, flip);
   for (let y = 0; y < height; y++) slideLine(data, y * width, 1, width, reach, before, flip);
+}
+
+/** The bytes that a kernel needs to slide along both axes of a picture. */
+export function turning(width, height, reach) {
+  return height * (width + 15) + width * (height + 15) + 32 * (Math.max(width, height) + reach);
 }
 
 /**

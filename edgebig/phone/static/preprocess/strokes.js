@@ -97,29 +97,6 @@ function largestOf(parts) {
   return order.slice(0, MAX_PARTS).sort((a, b) => a - b);
 }
 
-/** Without what lies along the edge of the sheet, where one side is much darker: a shadow takes less light. */
-export function onPaper(groups, scene) {
-  return groups.filter((group) => {
-    const [least, most] = lights(group, scene);
-    return 5 * least >= 2 * most;
-  });
-}
-
-/** The darkest and the lightest of the paper around a group. */
-function lights(group, { paper, width, height }) {
-  const [x0, y0, x1, y1] = group.box;
-  const margin = Math.max(4, Math.floor(Math.min(group.width, group.height) / 4));
-  let [least, most] = [255, 0];
-  for (let y = Math.max(y0 - margin, 0), bottom = Math.min(y1 + margin, height); y < bottom; y++) {
-    for (let x = Math.max(x0 - margin, 0), right = Math.min(x1 + margin, width); x < right; x++) {
-      const light = paper[y * width + x];
-      if (light < least) least = light;
-      if (light > most) most = light;
-    }
-  }
-  return [least, most];
-}
-
 /** The pairs of parts whose boxes are at most so far apart on each axis, the nearest first. */
 function nearPairs(parts, which, most) {
   const { left, top, right, bottom } = parts;
