@@ -6,7 +6,7 @@
 
 Of each recipe the seed is the one of three that was best on validation. On the kind of machine that made them, with as
 many cores, the bytes come out the same; elsewhere --check asks that accuracy on the test digits lies within
-the 95 % interval of the shipped model's, and exits with 3 where not. It tells besides on how many both say the same: two
+the 95 % interval of the shipped model's, and exits with 3 where not. It tells besides on how many both agree: two
 trainings of a net that is right on 99.2 % cannot agree on many more than that.
 """
 
