@@ -7,7 +7,6 @@ machine cannot reach it; a page of another site can neither read it, nor reach i
 from __future__ import annotations
 
 import base64
-import contextlib
 import hmac
 import json
 import secrets
@@ -30,6 +29,8 @@ ANSWERS_PER_S = 10.0
 _HOST = "127.0.0.1"
 _STALLED_S = 10.0
 _KEPT_ALIVE_S = 5.0
+_AGAIN_S = 0.3
+_LOOK_S = 0.05  # for the end
 _STATIC = Path(__file__).parent / "static"
 _FILES = {
     "": ("page.html", "text/html; charset=utf-8"),
@@ -38,7 +39,7 @@ _FILES = {
 }
 _HEADERS = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; "
+    "Content-Security-Policy": "default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
@@ -85,13 +86,9 @@ class Page:
         self.token = secrets.token_urlsafe(18)
         self.places = threading.BoundedSemaphore(VIEWERS * 2)  # A viewer has a picture and the answers.
         self._server = _bound(port, self)
-        self._told_s = float("-inf")
+        self._state: dict[str, Event] = {}
         self.url = f"http://{_HOST}:{self._server.server_port}/{self.token}/"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        say(f"watch: {self.url}")
-        say(
-            f"  from another machine: ssh -L {self._server.server_port}:{_HOST}:{self._server.server_port} and this one"
-        )
+        threading.Thread(target=self._server.serve_forever, args=(_LOOK_S,), daemon=True).start()
 
     def show(self, event: Event) -> None:
         """One encoded picture serves all viewers. Its address is told once there is something to see."""
@@ -101,12 +98,10 @@ class Page:
             say(f"  from another machine, the same after: ssh -L {port}:{_HOST}:{port} THIS_MACHINE")
         if "jpeg" in event:
             self.pictures.put(base64.b64decode(event["jpeg"]))
-        now_s = time.monotonic()
-        often = event["event"] == "frame" and now_s - self._told_s < 1 / ANSWERS_PER_S
-        if event["event"] != "waiting" and not often:
-            self._told_s = now_s
-            told = {key: value for key, value in event.items() if key not in ("jpeg", "png")}
-            self.answers.put(json.dumps(told).encode())
+        if event["event"] != "waiting":
+            # Who comes later is told all that holds now.
+            self._state[event["event"]] = {k: v for k, v in event.items() if k not in ("jpeg", "png")}
+            self.answers.put(json.dumps(self._state).encode())
 
     def stay(self) -> None:
         """Until Ctrl-C, where there is somebody to press it."""
@@ -166,8 +161,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._refuse(421, "this page is at " + _HOST)
         if self.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
             return self._refuse(403, "no other site may show this")
-        _, token, name, *more = [*self.path.split("/"), "", ""][:4]
-        if more[0] or not hmac.compare_digest(token.encode(), page.token.encode()):
+        token, _, name = self.path[1:].partition("/")
+        if not hmac.compare_digest(token.encode(), page.token.encode()):
             return self._refuse(404, "the address stands in the terminal, with its token")
         if name in _FILES:
             return self._file(*_FILES[name])
@@ -202,23 +197,22 @@ class _Handler(BaseHTTPRequestHandler):
         self._start(200, f"multipart/x-mixed-replace; boundary={_BOUNDARY}")
         last = b""
         for jpeg in self._each(self.server.page.pictures):
-            # One that stands still is sent again: a browser shows a part when the next begins.
+            # A browser shows a picture when the next begins: one that stands still is sent again.
             last = jpeg or last
             head = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(last)}\r\n\r\n"
-            if last:
-                self.wfile.write(head.encode() + last + b"\r\n")
+            self.wfile.write(head.encode() + last + b"\r\n" if last else b"")
 
     def _answers(self) -> None:
         self._start(200, "text/event-stream; charset=utf-8")
         for answer in self._each(self.server.page.answers):
             self.wfile.write(b"data: " + answer + b"\n\n" if answer else b": still here\n\n")
+            time.sleep(1 / ANSWERS_PER_S)
 
     def _each(self, newest: Newest) -> Iterator[bytes]:
         """What is newest whenever the viewer has taken the last; b"" at times where nothing is new."""
         # What is on its way to a slow viewer is old when it arrives: little is.
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 17)
-        number = 0
-        with contextlib.suppress(ConnectionError, TimeoutError):
-            while (got := newest.newer(number, _KEPT_ALIVE_S if number else 1.0)) is not None:
-                number, thing = got
-                yield thing
+        number, thing = 0, b""
+        while (got := newest.newer(number, _AGAIN_S if thing else _KEPT_ALIVE_S)) is not None:
+            number, thing = got
+            yield thing

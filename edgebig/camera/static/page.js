@@ -29,12 +29,10 @@ function frame(event) {
 
 const answers = new EventSource("answers");
 answers.onmessage = ({ data }) => {
-  const event = JSON.parse(data);
-  if (event.event === "opened") state(`${event.source}, ${event.width} × ${event.height}`);
-  else if (event.event === "frame") {
-    if (at("state").classList.contains("lost") || at("state").textContent.startsWith("waiting")) state("live");
-    frame(event);
-  } else if (event.event === "end") state("The source has ended; this is its last picture.");
-  else if (event.event === "error") state(event.problem, true);
+  const told = JSON.parse(data);
+  if (told.frame) frame(told.frame);
+  if (told.end) state("The source has ended; this is its last picture.");
+  else if (told.error) state(told.error.problem, true);
+  else if (told.opened) state(`${told.opened.source}, ${told.opened.width} × ${told.opened.height}`);
 };
 answers.onerror = () => state("No answer from edgebig camera: it was ended, or its camera was lost.", true);
