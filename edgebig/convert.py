@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 import edgebig
-from edgebig import artifact, files, flatbuffer, islands, metadata, stats, strip
+from edgebig import artifact, files, flatbuffer, islands, metadata, rejection, stats, strip
 from edgebig.artifact import Artifact, Card, ExampleSet, HostAccuracy, PassRecord, Preprocessing, Tensor
 from edgebig.check import tflite
 from edgebig.data.examples import Examples, Splits
@@ -137,6 +137,9 @@ def publish(
         test=_example_set(folder, splits.source, "test", splits.test),
         data=spec.data.model_copy(update={"augment": Augment()}),
         output_step=contract.outputs[0].scale or _step_behind(data, variant),
+        threshold=rejection.threshold(data, splits, preprocessing(spec, splits))
+        if spec.data.augment.paper
+        else None,
         validation_examples=len(splits.validation),
         seed=spec.train.seed,
         versions=versions(),

@@ -30,13 +30,16 @@ def rows(outputs: Any) -> Any:
 def accuracy(labels: Any, outputs: Any) -> Any:
     """(B,): 1 where the likeliest class is the label's; of a mixed label, its larger part's.
 
-    Where labels are (B, 2 * classes), the second half is a teacher's, and stands for a label that is not known.
+    Where labels are (B, 2 * classes), the second half is a teacher's, and stands for a label that is not known. Where
+    every class is as likely, right is to hold none for likelier than the others together.
     """
     outputs = rows(outputs)
     if labels.shape[-1] != outputs.shape[-1]:
         labels, said = tf.split(labels, 2, axis=-1)
         labels = tf.where(tf.reduce_any(labels > 0, axis=-1, keepdims=True), labels, said)
-    return tf.cast(tf.argmax(labels, axis=-1) == tf.argmax(outputs, axis=-1), tf.float32)
+    of_none = tf.reduce_all(labels == labels[:, :1], axis=-1)
+    right = tf.argmax(labels, axis=-1) == tf.argmax(outputs, axis=-1)
+    return tf.cast(tf.where(of_none, tf.reduce_max(outputs, axis=-1) < 0.5, right), tf.float32)
 
 
 def loss(spec: Fit, classes: int) -> Callable[[Any, Any], Any]:

@@ -103,6 +103,20 @@ Blocks = Annotated[int, Field(ge=0, le=16)]
 Pixels = Annotated[int, Field(ge=1, le=4096)]
 
 
+class Paper(Spec):
+    """Training digits are besides written on paper, photographed, and found again as a camera's picture is read."""
+
+    copies: float = Field(
+        1.0, gt=0, le=100, description="how often each training digit is written; 0.5 is a half of them"
+    )
+    nothings: float = Field(
+        0.3,
+        ge=0,
+        le=10,
+        description="for each of these so many letters, scribbles and signs, of which no class is to be likely",
+    )
+
+
 class Augment(Spec):
     """How each training picture is changed by chance; 0 is off. Draws are even between 0, or minus that, and that."""
 
@@ -130,6 +144,15 @@ class Augment(Spec):
     function: UserCode | None = Field(
         None, description="your own, after the others: (pictures, seed) -> pictures"
     )
+    paper: Paper | None = Field(
+        None, description="a table of its own: more training pictures, digits on paper as a camera sees them"
+    )
+
+    @model_validator(mode="after")
+    def _a_mixed_label_is_no_nothing(self) -> Augment:
+        if self.paper and self.mixup:
+            raise ValueError("paper has pictures of no class, which mixup would mix: leave one of them out")
+        return self
 
 
 class Data(Spec):
@@ -321,11 +344,16 @@ class Fit(Spec):
 
 
 class Train(Fit):
-    """Training from random weights."""
+    """Training from random weights, or on from those of another run."""
 
     epochs: int = Field(10, ge=1, le=10_000, description="times through the training examples")
     learning_rate: float = Field(0.001, gt=0, le=10, description="the highest of the schedule")
     seed: int = Field(0, ge=0, lt=2**31, description="of the weights, the order and every draw")
+    start: str | None = Field(
+        None,
+        min_length=1,
+        description="a run, or a recipe's name (its last run), of the same model, whose weights training starts from",
+    )
     precision: Literal["float32", "mixed"] = Field(
         "float32", description="mixed: float16 arithmetic, on GPUs"
     )

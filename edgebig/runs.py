@@ -259,6 +259,14 @@ def of_recipe(name: str, root: Path = ROOT) -> Iterator[Run]:
                 yield run
 
 
+def by_recipe(name: str, root: Path, beside: Run) -> Run | None:
+    """The finished run of that name or path, else the last one of the recipe of that name, which is not `beside`."""
+    if (Path(name) / "recipe.toml").is_file() or (root / name / "recipe.toml").is_file():
+        return finished(name, root)
+    others = (run for run in of_recipe(name, root) if run.folder.resolve() != beside.folder.resolve())
+    return next(others, None)
+
+
 def overview(root: Path = ROOT) -> list[dict[str, object]]:
     """The `summary` of every run under `root`. One that cannot be read says why, and does not hide the others."""
     rows = []

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from edgebig import convert, files, models, objective, recipe, runs, usercode
-from edgebig.artifact import Artifact
+from edgebig import artifact, convert, files, models, objective, recipe, runs, usercode
+from edgebig.artifact import Artifact, PassRecord
 from edgebig.checkpoint import Checkpoint, Progress, rank
-from edgebig.data import pipeline
+from edgebig.data import paper, pipeline
 from edgebig.data.examples import Splits
 from edgebig.data.taught import Taught
 from edgebig.errors import EdgebigError
@@ -39,6 +39,7 @@ def train(
     started_s = time.monotonic()
     with _precision(spec), _strategy().scope():
         model = build(spec, splits)
+    started_from = _start(model, spec.train.start, splits, run) if spec.train.start else ()
     progress = fit(
         model,
         splits,
@@ -56,11 +57,11 @@ def train(
     model = head.two_outputs(model)
     with files.replacing(run.model_path) as temporary:
         model.save(temporary)
-    artifact = convert.publish(
+    made = convert.publish(
         run.folder, "float32", convert.to_tflite(model, int8=False), spec, splits,
-        parameters=model.count_params(), passes=(), parent=None,
+        parameters=model.count_params(), passes=started_from, parent=None,
     )  # fmt: skip
-    card = artifact.card
+    card = made.card
     assert card is not None
     runs.finish(
         run,
@@ -77,7 +78,7 @@ def train(
     run.checkpoint_path.unlink(missing_ok=True)
     for left_by_a_kill in run.folder.glob(".*-*"):
         left_by_a_kill.unlink(missing_ok=True)
-    return artifact
+    return made
 
 
 def build(spec: Recipe, splits: Splits) -> Any:
@@ -86,6 +87,42 @@ def build(spec: Recipe, splits: Splits) -> Any:
     # A layer without a name is named by a count, and the .tflite has that: one recipe and seed are to be one file.
     keras.backend.reset_uids()
     return models.build(spec.model, splits.train.shape, len(splits.classes))
+
+
+def _start(model: Any, name: str, splits: Splits, run: runs.Run) -> tuple[PassRecord]:
+    """Gives `model` the weights of another run, and tells which. Raises EdgebigError where that one is no good.
+
+    What that one has learnt from, this one has learnt from too: no validation or test example may be among it.
+    """
+    root = run.folder.parent
+    found = runs.by_recipe(name, root, run)
+    if found is None:
+        raise EdgebigError(
+            f"[train] start: no finished run or recipe '{name}' in {root}/",
+            f"train it first: edgebig train {name}",
+        )
+    weights = load_model(found).get_weights()
+    if [part.shape for part in weights] != [part.shape for part in model.get_weights()]:
+        raise EdgebigError(
+            f"[train] start: {found.name} is another model, its weights do not fit this one",
+            "start from a run whose recipe has the same [model] and as many classes",
+        )
+    card = artifact.require_card(
+        artifact.load(found.folder / "float32.tflite"), "which says what it learnt from"
+    )
+    learnt = artifact.read_hashes(found.folder, card.train.sha256)
+    held_out = np.concatenate([splits.validation.hashes, splits.test.hashes])
+    shared = len(held_out) if learnt is None else int(np.isin(held_out, learnt).sum())
+    if shared:
+        told = f"{shared:,} of the {len(held_out):,} examples that are held out here were in its training set"
+        raise EdgebigError(
+            f"[train] start: {found.name}: {'the list of its training examples is lost' if learnt is None else told}",
+            "start from a run with the same [data]",
+        )
+    model.set_weights(weights)
+    say(f"train: starts from the weights of {found.name}")
+    record = {"name": "start", "run": found.name, "model_sha256": files.sha256_file(found.model_path)}
+    return (PassRecord.model_validate(record),)
 
 
 @contextlib.contextmanager
@@ -152,7 +189,8 @@ def fit(
     Raises EdgebigError where the loss is no number.
     """
     classes = len(splits.classes)
-    steps = teacher.steps if teacher else pipeline.steps_per_epoch(splits.train, spec.batch_size)
+    examples = teacher.examples if teacher else paper.learnt(splits, augment)
+    steps = teacher.steps if teacher else pipeline.steps_per_epoch(examples, spec.batch_size)
     with model.distribute_strategy.scope():
         model.compile(
             optimizer=objective.optimizer(spec, steps),
@@ -167,7 +205,7 @@ def fit(
         checkpoint.write_history(progress)  # A kill may have come between the two.
     if not progress.ended(spec, first_eligible_epoch):
         batches = pipeline.training_batches(
-            splits.train, classes, batch_size=spec.batch_size, seed=seed, first_epoch=progress.epoch,
+            examples, classes, batch_size=spec.batch_size, seed=seed, first_epoch=progress.epoch,
             epochs=spec.epochs, augment=augment, teacher=teacher,
         )  # fmt: skip
         earlier = [shown(row, spec.epochs) for row in progress.history]

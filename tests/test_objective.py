@@ -205,6 +205,8 @@ def test_accuracy_of_many_classes_and_of_one_unit() -> None:
         return list(made.numpy())
 
     assert found([[0, 0, 1], [1, 0, 0]], [[0.1, 0.2, 0.7], [0.3, 0.4, 0.3]]) == [1, 0]
+    # Of no class: right is to hold none for likelier than the others together.
+    assert found([[0.25] * 4] * 2, [[0.49, 0.3, 0.2, 0.01], [0.6, 0.4, 0.0, 0.0]]) == [1, 0]
     # A mixed label is its larger part.
     assert found([[0.4, 0.6], [0.6, 0.4], [0.1, 0.9]], [[0.2, 0.8], [0.2, 0.8], [0.9, 0.1]]) == [1, 0, 0]
     assert found([[1, 0], [1, 0], [0, 1], [0, 1], [0.3, 0.7]], [[0.4], [0.6], [0.4], [0.6], [0.51]]) == [

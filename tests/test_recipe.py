@@ -430,13 +430,16 @@ AUGMENTS = {
     "flip": st.booleans(),
     "brightness": floats(0, 1), "contrast": floats(0, 1), "fill": st.sampled_from(["black", "edge"]),
     "function": st.just("python:/own.py:rain"),
+    "paper": st.fixed_dictionaries({}, optional={"copies": floats(0, 100), "nothings": floats(0, 10)}),
 }  # fmt: skip
 DATA = {
     "validation": SHARES, "test": SHARES, "classes": st.lists(st.text(max_size=9), min_size=2, max_size=4, unique=True),
     "size": st.lists(st.integers(1, 4096), min_size=2, max_size=2), "colour": st.sampled_from(["grey", "rgb"]),
     "fit": st.sampled_from(["pad", "crop", "stretch"]), "framing": st.sampled_from(["ink", "whole"]),
     "skip_broken": st.booleans(), "embedded": st.sampled_from(["leave-out", "validate"]),
-    "augment": st.fixed_dictionaries({}, optional=AUGMENTS),
+    "augment": st.fixed_dictionaries({}, optional=AUGMENTS).filter(
+        lambda given: not ("paper" in given and given.get("mixup"))
+    ),
 }  # fmt: skip
 CHANNELS = st.integers(1, 512)
 OPTIONS = st.dictionaries(
@@ -505,6 +508,14 @@ def test_what_is_written_is_read_back(tables: dict[str, Any]) -> None:
     text = recipe.to_toml(spec)
     assert recipe.parse(recipe.tomllib.loads(text), "r", file="r.toml") == spec
     assert recipe.to_toml(recipe.parse(recipe.tomllib.loads(text), "r", file="r.toml")) == text
+
+
+def test_paper_has_pictures_that_mixup_could_not_mix() -> None:
+    tables = {"data": {"source": "mnist", "augment": {"mixup": 0.2, "paper": {}}}, "model": {"name": "mlp"}}
+    with pytest.raises(EdgebigError, match="paper has pictures of no class, which mixup would mix"):
+        recipe.parse(tables, "r", file="r.toml")
+    spec = recipe.parse(tables, "r", ["data.augment.mixup=0"], file="r.toml")
+    assert spec.data.augment.paper == recipe.Paper(copies=1.0, nothings=0.3)
 
 
 def test_every_default_is_written_out() -> None:

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgebig import recipe, runs
+from edgebig import files, recipe, runs
 from edgebig.checkpoint import Checkpoint
 from edgebig.data import source
 from edgebig.data.examples import Splits
@@ -160,6 +160,106 @@ def test_keep_best_and_keep_last(splits: Splits) -> None:
         assert progress.best_epoch == (best if keep == "best" else 3)
         for kept, then in zip(model.get_weights(), seen[progress.best_epoch], strict=True):
             np.testing.assert_array_equal(kept, then)
+
+
+def test_a_model_that_learnt_from_paper_has_a_threshold_in_its_card(
+    splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgebig import train
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    few = Splits(splits.source, splits.classes, splits.train[::4], splits.validation[::4], splits.test, "ink")
+    settings = [
+        "data.augment.paper.nothings=1.0",
+        "model.channels=[2,4]",
+        "model.blocks=[0,0]",
+        "train.epochs=1",
+    ]
+    spec = recipe.load("digits-quick", settings)
+    run = runs.create(spec, root=tmp_path)
+    card = train.train(spec, few, run).card
+    assert card is not None
+    assert card.threshold is not None
+    # The validation digits as they are, and those that were found on paper.
+    assert len(few.validation) < card.threshold.known <= 2 * len(few.validation)
+    assert card.threshold.kept >= 0.99 * card.threshold.known
+    assert card.threshold.unknown > 0
+    # The list of its training examples is that of the digits, not of their pictures on paper.
+    assert card.train.n == len(few.train)
+    plain = recipe.load("digits-quick", ["model.channels=[2,4]", "model.blocks=[0,0]", "train.epochs=1"])
+    without = train.train(plain, few, runs.create(plain, root=tmp_path)).card
+    assert without is not None
+    assert without.threshold is None
+
+
+def test_training_starts_from_another_run_s_weights_and_says_whose(splits: Splits, tmp_path: Path) -> None:
+    from edgebig import train
+
+    tiny = ["model.channels=[2,4]", "model.blocks=[0,0]", "train.epochs=1"]
+    spec = recipe.load("digits-quick", tiny)
+    first = runs.create(spec, root=tmp_path)
+    train.train(spec, splits, first)
+    # A step so small that it moves no weight.
+    still = ["train.learning_rate=1e-30", "train.warmup_steps=0", "train.start=digits-quick"]
+    second_spec = recipe.load("digits-quick", [*tiny, *still])
+    second = runs.create(second_spec, root=tmp_path)
+    made = train.train(second_spec, splits, second)
+    kernels = [
+        [
+            layer.get_weights()[0]
+            for layer in train.load_model(run).layers
+            if "conv" in type(layer).__name__.lower()
+        ]
+        for run in (first, second)
+    ]
+    assert kernels[0]
+    assert all((a == b).all() for a, b in zip(*kernels, strict=True))
+    assert made.card is not None
+    (record,) = made.card.passes
+    assert (record.name, record.model_dump()["run"]) == ("start", first.name)
+    assert record.model_dump()["model_sha256"] == files.sha256_file(first.model_path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "fault"),
+    [
+        (["train.start=digits-qick"], r"\[train\] start: no finished run or recipe 'digits-qick'"),
+        (["train.start=digits-quick", "model.channels=[2,6]"], "is another model"),
+    ],
+)
+def test_a_start_that_is_no_good_is_refused(
+    settings: list[str], fault: str, splits: Splits, tmp_path: Path
+) -> None:
+    from edgebig import train
+
+    tiny = ["model.channels=[2,4]", "model.blocks=[0,0]", "train.epochs=1"]
+    spec = recipe.load("digits-quick", tiny)
+    train.train(spec, splits, runs.create(spec, root=tmp_path))
+    other = recipe.load("digits-quick", [*tiny, *settings])
+    with pytest.raises(EdgebigError, match=fault):
+        train.train(other, splits, runs.create(other, root=tmp_path))
+
+
+def test_a_start_that_has_seen_what_is_held_out_is_refused(splits: Splits, tmp_path: Path) -> None:
+    from edgebig import train
+
+    tiny = ["model.channels=[2,4]", "model.blocks=[0,0]", "train.epochs=1"]
+    spec = recipe.load("digits-quick", tiny)
+    first = runs.create(spec, root=tmp_path)
+    train.train(spec, splits, first)
+    other = recipe.load("digits-quick", [*tiny, "train.start=digits-quick"])
+    swapped = Splits(splits.source, splits.classes, splits.test, splits.validation, splits.train[:50])
+    with pytest.raises(
+        EdgebigError, match="50 of the 150 examples that are held out here were in its training"
+    ):
+        train.train(other, swapped, runs.create(other, root=tmp_path))
+    next(first.folder.glob(f"examples-{runs_train_digest(first)}*")).unlink()
+    with pytest.raises(EdgebigError, match="the list of its training examples is lost"):
+        train.train(other, splits, runs.create(other, root=tmp_path))
+
+
+def runs_train_digest(run: runs.Run) -> str:
+    return json.loads((run.folder / "float32.json").read_text())["train"]["sha256"][:12]
 
 
 def test_another_seed_gives_other_weights(splits: Splits) -> None:

@@ -36,6 +36,7 @@ def text() -> str:
     tables = [
         ("data", recipe.Data),
         ("data.augment", recipe.Augment),
+        ("data.augment.paper", recipe.Paper),
         *(("model", member) for member in models()),
         ("train", recipe.Train),
         *((f"compress.{name}", member) for name, member in passes()),
@@ -117,7 +118,7 @@ def kind_of(annotation: Any) -> str:
     if origin is tuple:
         inner = [member for member in members if member is not Ellipsis]
         return f"[{kind_of(inner[0])}, ...]" if Ellipsis in members else f"[{', '.join(map(kind_of, inner))}]"
-    if origin is dict:
+    if origin is dict or (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
         return "a table"
     return {str: "text", int: "whole number", float: "number", bool: "true or false"}.get(annotation, "?")
 

@@ -124,6 +124,14 @@ def labels(
     model: bytes, examples: Examples, preprocessing: dict[str, Any], delegate: str = "xnnpack"
 ) -> npt.NDArray[np.intp]:
     """(N,): the class that .tflite bytes give each picture, by `load`. Raises EdgebigError."""
+    best: npt.NDArray[np.intp] = np.argmax(scores(model, examples, preprocessing, delegate), axis=1)
+    return best
+
+
+def scores(
+    model: bytes, examples: Examples, preprocessing: dict[str, Any], delegate: str = "xnnpack"
+) -> npt.NDArray[np.float32]:
+    """float32 (N, classes): the outputs of .tflite bytes, by `load`, as real values. Raises EdgebigError."""
     loaded = load(model, "model.tflite", delegate)
     try:
         raw = np.concatenate(
@@ -131,8 +139,7 @@ def labels(
         )
     except Fault as fault:
         raise EdgebigError(fault.problem, fault.hint) from fault
-    best: npt.NDArray[np.intp] = np.argmax(loaded.scores(raw), axis=1)
-    return best
+    return np.asarray(loaded.scores(raw), np.float32)
 
 
 def agreement(

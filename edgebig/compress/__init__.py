@@ -64,6 +64,7 @@ def compress(
             "adopt the float model that it was made from",
         )
     parent = artifact.load(run.folder / "float32.tflite")
+    started_from = [record for record in _passes(parent) if record.name == "start"]
     model = _checked(run, spec, splits, wanted, seed)
     context = Context(splits, spec, wanted, seed, distil.taught(run, spec, splits), measure)
     records: list[PassRecord] = []
@@ -99,7 +100,7 @@ def compress(
             )
             made = convert.publish(
                 run.folder, variant, data, spec, splits, parameters=size["parameters"],
-                passes=[*records, check], parent=parent.sha256, stripped=spec.convert.strip,
+                passes=[*started_from, *records, check], parent=parent.sha256, stripped=spec.convert.strip,
             )  # fmt: skip
             steps.append(made)
     return Compressed(steps[-1], tuple(steps[:-1]))
@@ -130,6 +131,10 @@ def _checked(run: Run, spec: Recipe, splits: Splits, wanted: Sequence[str], seed
     if spec.compress.ptq:
         ptq.preflight(spec, splits, seed, model)
     return model
+
+
+def _passes(parent: Artifact) -> tuple[PassRecord, ...]:
+    return parent.card.passes if parent.card else ()
 
 
 def _stem(passes: Sequence[str], spec: Recipe) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from edgebig import train
 from edgebig.checkpoint import Progress
-from edgebig.data import pipeline
+from edgebig.data import paper, pipeline
 from edgebig.data.examples import Splits
 from edgebig.data.taught import Taught
 from edgebig.recipe import Fit, Recipe
@@ -34,7 +34,8 @@ class Context:
         """Of a phase of training by `fit`."""
         if self.teacher is not None:
             return self.teacher.steps
-        return pipeline.steps_per_epoch(self.splits.train, spec.batch_size)
+        learnt = paper.learnt(self.splits, self.recipe.data.augment)
+        return pipeline.steps_per_epoch(learnt, spec.batch_size)
 
     def fit(
         self,

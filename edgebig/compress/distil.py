@@ -16,7 +16,7 @@ from edgebig import files, lookup
 from edgebig.artifact import PassRecord
 from edgebig.compress import teacher as teachers
 from edgebig.compress.context import Context
-from edgebig.data import pipeline, source
+from edgebig.data import paper, pipeline, source
 from edgebig.data.examples import Examples, Splits
 from edgebig.data.taught import UNKNOWN, VIEWS_SEED, Taught
 from edgebig.errors import EdgebigError
@@ -54,7 +54,9 @@ def taught(run: Run, spec: Recipe, splits: Splits) -> Taught | None:
     for teacher in found:
         accuracy = teachers.check(teacher, splits)
         say(f"teacher: {teacher.name}, {accuracy:.2%} of {len(splits.validation):,} validation examples")
-    examples = _with_unlabelled(splits, settings.unlabelled) if settings.unlabelled else splits.train
+    examples = paper.learnt(splits, spec.data.augment)
+    if settings.unlabelled:
+        examples = examples.joined(_unlabelled(splits, settings.unlabelled))
     sha256 = _identity(found, examples, settings, spec)
     path = lookup.cache_dir() / "taught" / f"{sha256}.npy"
     probabilities = _kept(path)
@@ -89,9 +91,13 @@ def _read(
     )
     say(f"teacher: reads {settings.views} views of {len(examples):,} pictures, once for all")
     with track("teacher", settings.views * steps) as advance:
-        for number, (images, _) in enumerate(batches.as_numpy_iterator()):
+        for number, (images, labels) in enumerate(batches.as_numpy_iterator()):
             softened = [soften(teacher.read(images), settings.temperature) for teacher in found]
-            said[divmod(number, steps)] = np.mean(softened, axis=0)
+            # A teacher that was never shown what is of no class is sure of one all the same.
+            is_nothing = np.all(labels == labels[:, :1], axis=1) & (labels[:, 0] > 0)
+            said[divmod(number, steps)] = np.where(
+                is_nothing[:, np.newaxis], labels, np.mean(softened, axis=0)
+            )
             advance(1, f"view {number // steps + 1}/{settings.views}")
     return said
 
@@ -103,8 +109,8 @@ def soften(probabilities: Any, temperature: float) -> Any:
     return powers / powers.sum(axis=-1, keepdims=True)
 
 
-def _with_unlabelled(splits: Splits, name: str) -> Examples:
-    """The training examples, and those of source `name` that are in no split, without their labels."""
+def _unlabelled(splits: Splits, name: str) -> Examples:
+    """The examples of source `name` that are in no split, without their labels."""
     height, width, channels = splits.train.shape
     data = Data(source=name, size=(height, width), colour="grey" if channels == 1 else "rgb")
     parts = source.load(data, check=False).parts().values()
@@ -121,14 +127,14 @@ def _with_unlabelled(splits: Splits, name: str) -> Examples:
         raise EdgebigError(
             f"[compress.distil] unlabelled: {name} has no picture that is not in the data", "leave it out"
         )
-    return splits.train.joined(more)
+    return more
 
 
 def _identity(found: list[teachers.Teacher], examples: Examples, settings: Distil, spec: Recipe) -> str:
     """Of all that the teachers' answers depend on."""
     parts = [
         str(_FORM), *(teacher.sha256 for teacher in found), files.sha256_bytes(examples.hashes.tobytes()),
-        spec.data.augment.model_dump_json(), str(VIEWS_SEED), repr(settings.temperature),
+        spec.data.augment.model_dump_json(exclude={"paper"}), str(VIEWS_SEED), repr(settings.temperature),
         str(settings.views), str(settings.batch_size),
     ]  # fmt: skip
     return files.sha256_bytes("\n".join(parts).encode())

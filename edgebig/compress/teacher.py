@@ -57,11 +57,8 @@ def load(name: str, student: runs.Run) -> Teacher:
 def _run(name: str, student: runs.Run) -> runs.Run:
     """A run by name or path, else the last finished run of the recipe of that name, beside the student's."""
     root = student.folder.parent
-    if (Path(name) / "recipe.toml").is_file() or (root / name / "recipe.toml").is_file():
-        return runs.finished(name, root)
-    others = (run for run in runs.of_recipe(name, root) if run.folder.resolve() != student.folder.resolve())
-    if (newest := next(others, None)) is not None:
-        return newest
+    if (found := runs.by_recipe(name, root, student)) is not None:
+        return found
     raise EdgebigError(
         f"no teacher '{name}': no file, and no finished run of a recipe of that name in {root}/",
         f"train it first: edgebig train {name}; {_MEND}",

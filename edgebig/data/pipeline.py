@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from edgebig.data.augment import augmenter, unit
 from edgebig.data.examples import Examples, Pictures
-from edgebig.data.taught import VIEWS_SEED, Taught
+from edgebig.data.taught import NOTHING, VIEWS_SEED, Taught
 from edgebig.keras import tf
 from edgebig.recipe import Augment
 
@@ -153,7 +153,7 @@ def _picture_bytes(examples: Examples) -> int:
 def _reader(examples: Examples, classes: int) -> Callable[[Any], tuple[Any, Any]]:
     """A function of indices (B,) that gives uint8 (B, H, W, C) and one-hot float32 (B, classes).
 
-    It is TensorFlow alone where all pictures are in memory.
+    Of NOTHING every class is as likely. It is TensorFlow alone where all pictures are in memory.
     """
     images = examples.images
     with tf.device("CPU"):
@@ -171,6 +171,8 @@ def _reader(examples: Examples, classes: int) -> Callable[[Any], tuple[Any, Any]
                 tf.numpy_function(from_file, [chosen], tf.uint8, stateful=False),
                 [*chosen.shape, *examples.shape],
             )
-        return found, tf.one_hot(tf.gather(labels, chosen), classes)
+        of_chosen = tf.gather(labels, chosen)
+        spread = tf.where(of_chosen == NOTHING, 1.0 / classes, 0.0)
+        return found, tf.one_hot(of_chosen, classes) + spread[:, tf.newaxis]
 
     return read

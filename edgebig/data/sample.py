@@ -29,8 +29,13 @@ def changed(examples: Examples, augment: Augment, versions: int) -> Images:
 
     It loads TensorFlow. Raises EdgebigError where the user's own function cannot be loaded.
     """
+    from edgebig.data import paper
     from edgebig.data.pipeline import training_batches
 
+    if augment.paper is not None:
+        written = paper.versions(examples, versions)
+        flat = Examples(written.reshape(-1, *examples.shape), np.repeat(examples.labels, versions))
+        return changed(flat, augment.model_copy(update={"paper": None}), 1).reshape(written.shape)
     picture_bytes = 4 * int(np.prod(examples.shape))
     # Two in a batch at least: mixup mixes them.
     most = max(1, len(examples) // 2)

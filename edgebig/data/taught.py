@@ -12,6 +12,7 @@ from edgebig.data.examples import Examples
 # Every training learns from the same views, whatever its own seed, so that the teacher reads each only once.
 VIEWS_SEED = 20_261_125
 UNKNOWN = -1  # the label of a picture that came without one
+NOTHING = -2  # the label of a picture that is of no class: each is as likely
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import pytest
 
 from edgebig.data import source
 from edgebig.data.examples import Examples, Pictures, hash_images
+from edgebig.data.taught import NOTHING
 from edgebig.errors import EdgebigError
 from edgebig.recipe import Augment, Data
 
@@ -53,6 +54,12 @@ def mapped(examples: Examples, path: Path) -> Examples:
     file.flush()
     read_only = np.load(path, mmap_mode="r")
     return Examples(Pictures(read_only, hash_images(read_only), rows), examples.labels)
+
+
+def test_of_what_is_of_no_class_every_class_is_as_likely() -> None:
+    examples = Examples(np.zeros((3, 4, 5, 1), np.uint8), np.array([2, NOTHING, 0]))
+    ((_, labels),) = batches(examples, classes=4, batch_size=3)
+    assert sorted(labels.tolist()) == sorted([[0, 0, 1, 0], [0.25] * 4, [1, 0, 0, 0]])
 
 
 @pytest.mark.parametrize("augment", [OFF, ALL])

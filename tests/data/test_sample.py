@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgebig.data import sample
+from edgebig.data import sample, source
 from edgebig.data.examples import Examples
-from edgebig.recipe import Augment
+from edgebig.errors import EdgebigError
+from edgebig.recipe import Augment, Data, Paper
 
 
 @given(
@@ -44,7 +45,8 @@ def test_every_key_that_changes_a_picture_turns_augmentation_on() -> None:
     for key, field in Augment.model_fields.items():
         if key in ("fill", "elastic_scale_px"):
             continue
-        value = "python:x.py:f" if key == "function" else some[type(field.default)]
+        of_none = {"function": "python:x.py:f", "paper": Paper()}
+        value = of_none[key] if field.default is None else some[type(field.default)]
         assert sample.is_on(Augment(**{key: value})), key
     assert not sample.is_on(Augment())
     assert not sample.is_on(Augment(fill="edge", elastic_scale_px=3.0))
@@ -54,6 +56,22 @@ def test_every_key_that_changes_a_picture_turns_augmentation_on() -> None:
 def pictures(n: int) -> Examples:
     images = np.random.default_rng(0).integers(0, 256, (n, 6, 5, 3), np.uint8)
     return Examples(images, np.arange(n) % 3)
+
+
+@pytest.mark.tf
+def test_every_second_version_is_as_found_on_paper() -> None:
+    digits = source.load(Data(source="digits-5k")).train[:8]
+    made = sample.changed(digits, Augment(paper=Paper()), 3)
+    assert made.shape == (8, 3, 28, 28, 1)
+    assert (made[:, ::2] == digits.images[:, np.newaxis]).all()
+    assert (made[:, 1] != digits.images).any((1, 2, 3)).sum() >= 5
+    assert np.array_equal(made, sample.changed(digits, Augment(paper=Paper()), 3))
+
+
+@pytest.mark.tf
+def test_what_is_no_digit_is_not_written_on_paper() -> None:
+    with pytest.raises(EdgebigError, match=r"\[data.augment.paper\]: the source has no grey digits"):
+        sample.changed(pictures(2), Augment(paper=Paper()), 2)
 
 
 @pytest.mark.tf

@@ -1,0 +1,71 @@
+"""Things on paper that are no digit: letters, signs, scribbles, blots; each is lines in a box from 0 to 1.
+
+Letters are left out where somebody's hand makes a digit's shape of them: B b D G g I i J j l O o Q q S s T y Y Z z.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Line = npt.NDArray[np.float64]
+
+# Strokes between blanks, each a run of places on a grid of 0 to 9, x then y, downwards; "~" opens a round one.
+LETTERS = {
+    "A": "095099 2575", "C": "~925004185998", "E": "90000999 0575", "F": "900009 0575", "H": "0009 9099 0595",
+    "K": "0009 9005 2499", "L": "000999", "M": "0900569099", "N": "09009990", "P": "0009 ~0060826505",
+    "R": "0009 ~0060826505 4599", "U": "~000629698680", "V": "004990", "W": "0029447990", "X": "0099 9009",
+    "a": "~8240043987 8089", "d": "8089 ~8544074988", "e": "~05857130053988", "f": "~80514449 1575",
+    "h": "0009 ~05437579", "m": "0209 ~05244549 ~45748599", "n": "0209 ~05437579", "p": "0009 ~0150825504",
+    "r": "0209 ~05335283", "t": "~40486989 0373", "u": "~0207397772 7279",
+}  # fmt: skip
+SIGNS = {
+    "plus": "5059 0595", "equals": "0393 0696", "hash": "3029 7069 0393 0696", "tick": "063990", "minus": "0595",
+    "star": "5059 0595 2188 8128", "less": "900599", "more": "009509", "tilde": "~0623456794",
+    "arrow": "0595 629568", "triangle": "09509909", "percent": "9009 ~0020220200 ~7797997977",
+    "zigzag": "002940598099", "house": "090550959909", "box": "0090990900 0099", "heart": "~52200359937052",
+    "fork": "5059 ~0004569490", "comb": "00099990 4049", "gate": "09009099",
+}  # fmt: skip
+KINDS = (*LETTERS, *SIGNS, "scribble", "blot", "bars")
+_SHAKY = 0.045  # how far a hand misses a place, in sizes of the box
+_POINTS = 8  # of a round stroke between two places
+
+
+def draw(kind: str, rng: np.random.Generator) -> list[Line]:
+    """The lines (n, 2), x and y, of a thing of `KINDS`, as `rng`'s hand draws it."""
+    if kind == "scribble":
+        return [_scribble(rng, int(rng.integers(5, 16)), reach=0.32)]
+    if kind == "blot":
+        return [_scribble(rng, 24, reach=float(rng.uniform(0.05, 0.15)))]
+    if kind == "bars":
+        return _bars(rng)
+    strokes = (LETTERS | SIGNS)[kind].split()
+    squeezed = np.array([rng.uniform(0.55, 1.0), 1.0])
+    return [_stroke(stroke, rng) * squeezed + (1 - squeezed) / 2 for stroke in strokes]
+
+
+def _stroke(text: str, rng: np.random.Generator) -> Line:
+    places = np.array([int(sign) for sign in text.removeprefix("~")], np.float64).reshape(-1, 2) / 9
+    places += rng.normal(0, _SHAKY, places.shape)
+    return _round(places) if text[0] == "~" else places
+
+
+def _scribble(rng: np.random.Generator, knots: int, reach: float) -> Line:
+    return _round(np.clip(rng.normal(0.5, reach, (knots, 2)), 0, 1))
+
+
+def _bars(rng: np.random.Generator) -> list[Line]:
+    """Level strokes over each other, as where a rule is taken for ink."""
+    heights = np.sort(rng.uniform(0.1, 0.9, int(rng.integers(1, 4))))
+    ends = rng.uniform(0, 0.3, (len(heights), 2))
+    return [np.array([(left, y), (1 - right, y)]) for y, (left, right) in zip(heights, ends, strict=True)]
+
+
+def _round(places: Line) -> Line:
+    """A smooth curve through `places` (n, 2). Source: Catmull and Rom 1974, uniform."""
+    before, after = 2 * places[0] - places[1], 2 * places[-1] - places[-2]
+    p = np.concatenate([[before], places, [after]])
+    t = (np.arange(_POINTS) / _POINTS)[:, np.newaxis, np.newaxis]
+    a, b, c, d = p[:-3], p[1:-2], p[2:-1], p[3:]
+    curve = b + (c - a) / 2 * t + (a - 2.5 * b + 2 * c - d / 2) * t**2 + (1.5 * (b - c) + (d - a) / 2) * t**3
+    return np.concatenate([curve.transpose(1, 0, 2).reshape(-1, 2), places[-1:]])

@@ -1,0 +1,157 @@
+"""Digits on paper come back as themselves, other things as none; the same each time, and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgebig.data import paper, source
+from edgebig.data.examples import Examples, Splits
+from edgebig.data.taught import NOTHING
+from edgebig.errors import EdgebigError
+from edgebig.ondevice.preprocess import Digit
+from edgebig.recipe import Augment, Data, Paper
+
+
+@pytest.fixture(scope="module")
+def embedded() -> Splits:
+    return source.load(Data(source="digits-5k"))
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "edgebig" / "paper"
+
+
+def digit(x: int, y: int, width: int, height: int) -> Digit:
+    return Digit((x, y, width, height), np.full((28, 28), x, np.uint8), 0)
+
+
+def told(digits: list[Digit], boxes: list[Any], labels: list[int]) -> list[tuple[int, int]]:
+    """x of what is told, and its label."""
+    found = paper.match(digits, boxes, np.array(labels), size_px=40)
+    return [(int(image[0, 0]), label) for image, label in found]
+
+
+def test_a_box_on_a_thing_has_its_label() -> None:
+    assert told([digit(102, 50, 26, 40), digit(10, 52, 30, 38)], [(10, 50, 40, 90), (100, 50, 130, 90)], [7, 3]) == [
+        (102, 3), (10, 7),
+    ]  # fmt: skip
+
+
+def test_two_in_one_box_are_no_digit_and_half_of_one_is_nothing_to_learn() -> None:
+    boxes = [(10, 50, 40, 90), (45, 50, 75, 90)]
+    assert told([digit(10, 50, 66, 40)], boxes, [1, 0]) == [(10, NOTHING)]
+    assert told([digit(10, 50, 30, 18)], boxes, [1, 0]) == []
+
+
+def test_what_is_found_where_nothing_stands_is_no_digit_unless_it_could_be_a_one() -> None:
+    assert told([digit(200, 50, 40, 20)], [(10, 50, 40, 90)], [5]) == [(200, NOTHING)]
+    assert told([digit(200, 50, 8, 40)], [(10, 50, 40, 90)], [5]) == []
+    assert told([digit(200, 50, 40, 20)], [], []) == [(200, NOTHING)]
+
+
+def test_a_thing_too_faint_to_be_drawn_is_not_found() -> None:
+    assert told([digit(0, 0, 30, 30)], [(0, 0, 0, 0)], [5]) == [(0, NOTHING)]
+
+
+def test_a_thing_is_told_once() -> None:
+    assert told([digit(10, 50, 30, 40), digit(11, 50, 30, 40)], [(10, 50, 40, 90)], [5]) == [(10, 5)]
+
+
+def test_what_comes_back_are_the_digits_that_were_written(embedded: Splits) -> None:
+    some = embedded.train[:60]
+    things = np.concatenate([np.arange(60), np.full(20, -1)])
+    seen = paper.write(some, things, np.random.default_rng(0))
+    digits = seen.digits()
+    assert seen.written == 60
+    assert seen.found == len(digits) >= 45
+    assert len(seen.nothings()) >= 10
+    assert digits.images.dtype == np.uint8
+    assert digits.images.shape[1:] == paper.SHAPE
+    assert (digits.images.max((1, 2, 3)) > 128).all()
+    # As many of a class as were written of it, at most.
+    written, found = (np.bincount(part.labels, minlength=10) for part in (some, digits))
+    assert (found <= written).all()
+
+
+def test_they_are_written_once_and_kept_by_what_they_depend_on(
+    embedded: Splits, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    some = embedded.train[:6]
+    first = paper.see(some, 1, 0.5, seed=1)
+    assert (first.written, len(list(cache.iterdir()))) == (6, 1)
+    monkeypatch.setattr(paper, "write", lambda *_: pytest.fail("was there already"))
+    monkeypatch.setattr(paper, "_identity", lambda *_: next(cache.iterdir()).stem)
+    again = paper.see(some, 1, 0.5, seed=1)
+    assert (again.images == first.images).all()
+    assert (again.labels == first.labels).all()
+    assert again.found == first.found
+
+
+def test_a_damaged_file_is_made_again(embedded: Splits, cache: Path) -> None:
+    some = embedded.train[:4]
+    first = paper.see(some, 1, 0, seed=1)
+    (path,) = cache.iterdir()
+    path.write_bytes(path.read_bytes()[:200])
+    assert (paper.see(some, 1, 0, seed=1).images == first.images).all()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda some: (some[:3], 1, 0.5, 1),
+        lambda some: (Examples(some.images, (some.labels + 1) % 10), 1, 0.5, 1),
+        lambda some: (some, 2, 0.5, 1),
+        lambda some: (some, 1, 0.25, 1),
+        lambda some: (some, 1, 0.5, 2),
+    ],
+)
+def test_its_name_holds_all_that_it_depends_on(
+    embedded: Splits, other: Callable[[Examples], tuple[Any, ...]]
+) -> None:
+    some = embedded.train[:4]
+    assert paper._identity(some, 1, 0.5, 1) == paper._identity(some, 1, 0.5, 1)
+    assert paper._identity(*other(some)) != paper._identity(some, 1, 0.5, 1)
+
+
+def test_its_name_holds_the_code_of_the_preprocessing() -> None:
+    found: dict[str, Any] = {}
+    paper._with_imports(paper.preprocess, found)
+    assert {
+        f"edgebig.ondevice.{name}" for name in ("preprocess", "ink", "parts", "strokes", "sampling")
+    } <= set(found)
+
+
+def test_training_learns_from_them_besides_its_own(embedded: Splits, cache: Path) -> None:
+    few = Splits(
+        embedded.source, embedded.classes, embedded.train[:20], embedded.validation, embedded.test, "ink"
+    )
+    assert paper.learnt(few, Augment()) is few.train
+    found = paper.learnt(few, Augment(paper=Paper(copies=0.5, nothings=1.0)))
+    assert (found.images[:20] == few.train.images).all()
+    added = found.labels[20:]
+    assert 0 < (added != NOTHING).sum() <= 10
+    assert (added == NOTHING).any()
+
+
+def test_pictures_that_are_no_digits_are_refused(embedded: Splits) -> None:
+    whole = Splits(
+        "fashion-mnist", embedded.classes, embedded.train, embedded.validation, embedded.test, "whole"
+    )
+    with pytest.raises(EdgebigError, match=r"\[data.augment.paper\]: fashion-mnist has no grey digits"):
+        paper.learnt(whole, Augment(paper=Paper()))
+
+
+def test_versions_show_a_digit_as_it_is_and_on_paper(embedded: Splits) -> None:
+    some = embedded.train[:12]
+    shown = paper.versions(some, 3)
+    assert shown.shape == (12, 3, *paper.SHAPE)
+    assert (shown[:, 0] == some.images).all()
+    assert (shown[:, 2] == some.images).all()
+    assert (shown[:, 1] != some.images).any((1, 2, 3)).sum() >= 8
