@@ -37,8 +37,8 @@ addEventListener("unhandledrejection", ({ reason }) => (status.textContent = `So
 start().catch((error) => (status.textContent = error.message));
 
 async function start() {
-  const facts = await factsOf();
-  const models = await listed();
+  reading.warm("wasm");
+  const [facts, models] = await Promise.all([factsOf(), listed()]);
   const bench = new Bench(benchParts(), {
     link, facts, attention: new Attention(), models: () => models, delegate: () => at("accelerator").value,
   });
@@ -46,6 +46,7 @@ async function start() {
   let benched = Promise.resolve();
   if (mode === "bench") {
     status.textContent = "Measuring for the host; the camera and the paper come after";
+    reading.rest();
     tabs.open("bench");
     benched = bench.start();
   }

@@ -1,5 +1,5 @@
-// Pictures -> digits, in a Worker: the same steps as edgebig/ondevice/predict.py. Messages: {step: "open"} with a model,
-// {step: "read"} with a picture; each is answered, with {fault} where it cannot be done.
+// Pictures -> digits, in a Worker: the same steps as edgebig/ondevice/predict.py. Messages: {step: "load"} for the
+// runtime, {step: "open"} with a model, {step: "read"} with a picture; each is answered, with {fault} where it cannot be done.
 import { findDigits, greyOf } from "../preprocess/index.js";
 import { Engine, Fault, firstLine, loadRuntime } from "./engine.js";
 import { argmax, inputTable, look, scores } from "./levels.js";
@@ -19,9 +19,15 @@ export async function receive(message) {
   }
 }
 
-// model: a row of models.json; bytes: its file. A Worker runs on one accelerator for good.
-async function open({ model, bytes, delegate, threads }) {
+// A Worker runs on one accelerator for good.
+async function load({ delegate, threads }) {
   state.runtime ??= await loadRuntime(delegate, threads);
+  return {};
+}
+
+// model: a row of models.json; bytes: its file.
+async function open({ model, bytes, delegate, threads }) {
+  await load({ delegate, threads });
   const engine = await Engine.open(model.name, bytes, state.runtime);
   checkFit(engine, model);
   state.engine?.close();
@@ -106,4 +112,4 @@ function wholeOf(rgba, width, height) {
   return { box: [x0, y0, columns * scale, rows * scale].map(Math.round), line: 0, image };
 }
 
-const STEPS = { open, read };
+const STEPS = { load, open, read };

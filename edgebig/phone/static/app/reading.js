@@ -8,15 +8,41 @@ export class Reading {
     this.turn = 0;
   }
 
+  // Loads the runtime before anybody knows which model: it is what a first visit waits for.
+  warm(delegate) {
+    const crew = new Crew("reader.js");
+    const loaded = crew.ask({ step: "load", delegate, threads: 1 });
+    loaded.catch(() => {}); // Who opens a model is told.
+    this.crew = crew;
+    this.warmed = { delegate, crew, loaded };
+  }
+
+  // The Worker that was warmed for it, once; else a fresh one.
+  async crewFor(delegate) {
+    const { warmed } = this;
+    this.warmed = null;
+    if (warmed?.delegate === delegate) {
+      const { fault } = await warmed.loaded;
+      if (!fault) return warmed.crew;
+    }
+    this.crew?.end();
+    this.crew = new Crew("reader.js");
+    return this.crew;
+  }
+
+  // Nothing runs until a model is opened.
+  rest() {
+    this.warmed = null;
+    this.crew?.end();
+  }
+
   // Opens a row of models.json. The last call counts, where they come faster than models load.
   async open(model, delegate) {
     const turn = ++this.turn;
     this.tell("loading", `Loading ${model.name}`);
-    this.crew?.end();
-    const crew = new Crew("reader.js");
-    this.crew = crew;
     try {
-      const bytes = await this.link.bytes(model.file);
+      const [crew, bytes] = await Promise.all([this.crewFor(delegate), this.link.bytes(model.file)]);
+      if (turn !== this.turn) return;
       const answer = await crew.ask({ step: "open", model, bytes, delegate, threads: 1 });
       if (turn !== this.turn) return;
       if (answer.fault) throw new Error(`${answer.fault.problem}. ${answer.fault.hint}`);
