@@ -44,7 +44,11 @@ def _adb(phone: Phone, *words: str) -> None:
         raise DeviceError(
             f"phone {phone.serial} did not answer 'adb {words[0]}' in {_LIMIT_S:.0f} s", "plug it in again"
         ) from error
-    if done.returncode != 0:
-        raise phone.refusal(
-            done.stdout.decode(errors="replace"), f"'adb {' '.join(words)}' on phone {phone.serial} failed"
+    told = done.stdout.decode(errors="replace")
+    if "cannot rebind" in told:
+        raise DeviceError(
+            f"{words[-1]} of phone {phone.serial} leads elsewhere already",
+            f"adb -s {phone.serial} reverse --remove {words[-1]}, or another port",
         )
+    if done.returncode != 0:
+        raise phone.refusal(told, f"'adb {' '.join(words)}' on phone {phone.serial} failed")
