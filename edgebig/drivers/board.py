@@ -62,6 +62,8 @@ def wait_for_lock(holding: Iterator[Event], where: str) -> bool:
     waited = False
     for event in holding:
         if event["event"] == "held":
+            if event.get("why"):
+                say(f"{where}: nothing keeps its other users from measuring too: {event['why']}")
             break
         waited = True
         for_s = event["for_s"]

@@ -12,6 +12,7 @@ from edgebig import files
 from edgebig.drivers import payload
 from edgebig.drivers.shell import ANSWER_S, NOT_OURS, UNWRITABLE, Link, ask, path_word
 from edgebig.errors import DeviceError
+from edgebig.ondevice import sharedlock
 from edgebig.ondevice.store import LOCK
 
 # What `devices setup` makes, in the store.
@@ -103,5 +104,8 @@ class Store:
     def clean(self) -> None:
         """Takes away the folder with all that is in it; it is edgebig's own, as `find` made sure."""
         self._there.clear()
-        folder = shlex.quote(self.folder)
-        ask(self.link, f"[ ! -e {folder}/{LOCK} ] || rm -rf {folder}", folder=self.folder)
+        folder, locks = shlex.quote(self.folder), " ".join(sharedlock.FOLDERS)
+        # The lock that users of the board share is its maker's to take away, and held here now.
+        shared = f'for one in "${sharedlock.FOLDER_VARIABLE}" {locks}; do one="$one/{sharedlock.NAME}"; '
+        shared += '[ ! -O "$one" ] || rm -f "$one"; done'
+        ask(self.link, f"[ ! -e {folder}/{LOCK} ] || rm -rf {folder} && {{ {shared}; }}", folder=self.folder)

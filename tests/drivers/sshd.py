@@ -33,7 +33,7 @@ UsePAM no
 PasswordAuthentication no
 StrictModes no
 PermitRootLogin prohibit-password
-SetEnv HOME={home} LANG=C.UTF-8 PATH={path}
+SetEnv HOME={home} LANG=C.UTF-8 PATH={path} EDGEBIG_LOCKS={home}
 """
 _CLIENT = """
 Host {name}

@@ -196,25 +196,26 @@ HOST = """
 import sys
 from edgebig.device import SshDevice
 from edgebig.drivers.ssh import COMMAND_VARIABLE, SshDriver
-with next(iter(SshDriver(SshDevice(name="pi", address="board", python=sys.executable)).sessions())):
+with next(iter(SshDriver(SshDevice(name="pi", address="board", python=sys.executable, folder="FOLDER")).sessions())):
     print("measuring", flush=True)
     sys.stdin.read()
 """
 
 
-def host() -> subprocess.Popen[str]:
+def host(folder: str = "") -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", HOST], cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        [sys.executable, "-c", HOST.replace("FOLDER", folder)], cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)}, start_new_session=True,
     )  # fmt: skip
 
 
-def test_a_second_host_waits_for_the_first_and_says_for_whom(pi: Board) -> None:
+@pytest.mark.parametrize("folder", ["", "~/ben"], ids=["one folder", "folders of their own"])
+def test_a_second_host_waits_for_the_first_and_says_for_whom(pi: Board, folder: str) -> None:
     hosts = [host()]
     try:
         assert hosts[0].stdout is not None
         assert hosts[0].stdout.readline() == "measuring\n"
-        hosts.append(host())
+        hosts.append(host(folder))
         assert hosts[1].stdout is not None
         assert hosts[1].stderr is not None
         told = rf"waiting: .+@.+, process {hosts[0].pid} has been measuring on pi for \d+ s\n"
@@ -228,9 +229,23 @@ def test_a_second_host_waits_for_the_first_and_says_for_whom(pi: Board) -> None:
     gone(lambda: not on_board(pi), "the runners that held the lock")
 
 
+def test_a_lock_of_all_users_that_somebody_turned_into_a_trap_is_told_of(
+    pi: Board, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trap = pi.home / "precious"
+    trap.write_text("precious")
+    (pi.home / "edgebig-board.lock").symlink_to(trap)
+    with next(iter(SshDriver(pi.device()).sessions())) as session:
+        assert list(session.run(job(session), 60))[-1]["event"] == "result"
+    told = capsys.readouterr().err
+    assert f"pi: nothing keeps its other users from measuring too: {pi.home}/edgebig-board.lock: " in told
+    assert trap.read_text() == "precious"
+
+
 def test_a_host_that_is_killed_leaves_nothing_that_runs_there(pi: Board) -> None:
     script = (
         HOST.replace("sys.stdin.read()", "")
+        .replace("FOLDER", "")
         .replace(
             'print("measuring", flush=True)',
             f"""import pathlib
