@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
 import shutil
 import time
@@ -20,6 +21,7 @@ from edgebig.artifact import Card
 from edgebig.data.examples import Examples
 from edgebig.export import web, webmodel
 from edgebig.export.webmodel import WebModel
+from edgebig.phone import assets
 from edgebig.phone.runtime import Packed
 
 from .conftest import WRITTEN, ZOO, Phone, hosted
@@ -62,6 +64,19 @@ def test_the_folder_has_all_that_the_page_asks_for(site: web.Site) -> None:
     assert "dashboard.html" not in contents
     assert not any("threaded" in path for path in contents)
     assert b"Apache License" in contents["runtime/LICENSE.txt"]
+
+
+def test_all_modules_of_the_page_are_asked_for_at_once() -> None:
+    """Each wave of imports would be a journey more to the server and back."""
+    needed, todo = set(), ["app/main.js"]
+    while todo:
+        path = todo.pop()
+        imported = re.findall(r'^import .* from "([^"]+)";$', (assets.STATIC / path).read_text("utf-8"), re.M)
+        found = {os.path.normpath(os.path.join(os.path.dirname(path), name)) for name in imported}
+        todo += found - needed
+        needed |= found
+    page = (assets.STATIC / "index.html").read_text("utf-8")
+    assert sorted(re.findall(r'<link rel="modulepreload" href="([^"]+)">', page)) == sorted(needed)
 
 
 def test_models_json(site: web.Site) -> None:
