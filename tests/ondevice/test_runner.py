@@ -16,6 +16,7 @@ JOB: dict[str, Any] = {
     "schema": 1,
     "models": [{"sha256": "a" * 64, "name": "model.tflite", "preprocessing": {"low": 0}}],
     "want": ["predictions"],
+    "examples": 1,
     "processes": 2,
 }
 # A child of the test's own: `say` sends a line where events go.
