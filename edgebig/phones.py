@@ -83,7 +83,7 @@ class Visits:
     def of(
         self, reception: Reception, arriving: Iterable[AbstractContextManager[BrowserSession]]
     ) -> Sequence[Phone]:
-        """Each that comes, in that order; what is a bug is raised as RuntimeError once the others have ended."""
+        """Each that comes, by their numbers; a bug is raised as RuntimeError once the others have ended."""
         threads: list[threading.Thread] = []
         try:
             for number, opened in enumerate(arriving):
@@ -101,7 +101,7 @@ class Visits:
             raise
         if self._bugs:
             raise RuntimeError("\n".join(self._bugs))
-        return [self._found[number] for number in sorted(self._found)]
+        return sorted(self._found.values(), key=lambda phone: int(phone.name.rpartition("-")[2]))
 
     def _visit(self, number: int, opened: AbstractContextManager[BrowserSession]) -> None:
         session: BrowserSession | None = None
@@ -127,7 +127,7 @@ class Visits:
         self.on_done(phone)
 
     def _failed(self, session: BrowserSession | None, error: EdgebigError | OSError) -> Phone:
-        name, about = (session.name, session.about) if session else ("a phone", "")
+        name, about = (session.name, session.about) if session else ("phone-0", "")
         if isinstance(error, Unfinished):
             return Phone(name, about, failure=error.keep(self.place(name)))
         if isinstance(error, OSError):

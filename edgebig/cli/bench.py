@@ -138,9 +138,10 @@ def bench(
         if resume is not None:
             found = _resumed(resume, models or (), data)
         else:
+            targets = _with_phones(_targets(device, everywhere), phones)
             asked = campaign.Asked(
-                _targets(device, everywhere), models or (), settings, _numbers(threads), _delegates(delegate), data, out
-            )  # fmt: skip
+                targets, models or (), settings, _numbers(threads), _delegates(delegate), data, out
+            )
             found = _benched(asked, wanted)
         _show(found, json, wanted)
 

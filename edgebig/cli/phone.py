@@ -74,9 +74,10 @@ def phone(
 
 
 def _serve(device: Any, models: list[str], data: Path | None, examples: int, json: bool) -> None:
-    from edgebig import phonepage
+    from edgebig import drivers, phonepage
     from edgebig.bench import Settings
 
+    drivers.connect(device)  # What it lacks is told before anything is computed.
     found = phonepage.offered(models)
     phonepage.serve(
         device,

@@ -22,6 +22,7 @@ from edgebig.ondevice import infer
 from edgebig.ondevice.faults import Fault
 from edgebig.phone import facts
 from edgebig.phone.hub import Again, Handset
+from edgebig.phone.serving import check_installed
 from edgebig.progress import say
 
 _LOOK_S = 0.25
@@ -30,9 +31,10 @@ _CONVERTED = "edgebig convert MODEL --for browser makes one that does"
 
 
 class BrowserDriver:
-    """A session for each phone as it comes, as many as the device says."""
+    """A session for each phone as it comes, as many as the device says. Raises EdgebigError without the extra."""
 
     def __init__(self, device: BrowserDevice) -> None:
+        check_installed()
         self.device = device
 
     def sessions(self) -> Iterator[AbstractContextManager[BrowserSession]]:
@@ -66,7 +68,9 @@ def arriving(
         say(f"{phone.name} is here: {facts.about(phone.facts)}")
         reception.hold()
         yield _session(reception, phone)
-    reception.hub.close("this bench has all the phones that it waits for")
+    reception.hub.close(
+        "this bench has all the phones that it waits for; is this one of them, go back to the tab that it opened"
+    )
 
 
 def whoever(reception: Reception) -> Generator[AbstractContextManager[BrowserSession], None, None]:

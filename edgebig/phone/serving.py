@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import secrets
 import socket
 import threading
@@ -50,6 +51,15 @@ class Served:
         return f"{self.origin}/dashboard.html#t={self.token}"
 
 
+def check_installed() -> None:
+    """Raises EdgebigError where the extra `phone` is not."""
+    for name in ("starlette", "uvicorn", "segno", "cryptography"):
+        if importlib.util.find_spec(name) is None:
+            raise EdgebigError(
+                f"a phone needs the extra 'phone' ({name} is not installed)", "pip install 'edgebig[phone]'"
+            )
+
+
 @contextlib.contextmanager
 def serving(
     site: Site, hub: Hub, address: str, certificate: Certificate | None, port: int | None = None
@@ -58,13 +68,9 @@ def serving(
 
     Raises EdgebigError where the extra `phone` is not installed, or the port is taken.
     """
-    try:
-        import starlette  # noqa: F401
-        import uvicorn
-    except ImportError as error:
-        raise EdgebigError(
-            f"a phone needs the extra 'phone' ({error.name} is not installed)", "pip install 'edgebig[phone]'"
-        ) from error
+    check_installed()
+    import uvicorn
+
     with _bound(address, port) as listener:
         number = listener.getsockname()[1]
         scheme = "https" if certificate else "http"

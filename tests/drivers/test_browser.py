@@ -249,7 +249,8 @@ def test_one_too_many_is_sent_away(measuring: Any) -> None:
     line = first.line(identity)
     job = next(data for event, data in line if event == "job")
     other = Phone(served).request("POST", "/api/join", {"facts": PIXEL})
-    assert (other.status, other.json()["problem"]) == (503, "this bench has all the phones that it waits for")
+    assert other.status == 503
+    assert other.json()["problem"].startswith("this bench has all the phones that it waits for")
     # Who is known is let in again all the same.
     assert first.join(phone=identity) == identity
     assert first._work(identity, job) is False
