@@ -12,6 +12,7 @@ With CI=true a skip fails, unless EXPECTED_SKIPS says why the platform cannot do
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import re
 import shutil
@@ -151,10 +152,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.line(f"{count:4} {reason} ({verdict})")
 
 
+@pytest.fixture(scope="session")
+def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The homes to be of the tests; numbered here, since pytest reads all names each time to find a free one."""
+    folder = tmp_path_factory.mktemp("home", numbered=False)
+    return (folder / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def users_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def users_state(homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home of the test's own: no settings, caches or colours of the user get in, and nothing is left there."""
-    home = tmp_path_factory.mktemp("home")
+    home = next(homes)
+    home.mkdir(mode=0o700)
     monkeypatch.setenv("HOME", str(home))
     for name, folder in {
         "CACHE": ".cache",
