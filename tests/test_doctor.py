@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from edgebig import doctor
-from edgebig.doctor import Check, machine, proof, software
+from edgebig import doctor, lookup
+from edgebig.doctor import Check, machine, phones, proof, software
 
 ROOT = Path(__file__).resolve().parent.parent
 Tool = Callable[[str, str], Path]
@@ -386,6 +386,28 @@ def test_opencv_that_lacks_a_library(package: Package) -> None:
     assert "libGL.so.1" in check.detail
 
 
+def test_the_phones_page(package: Package) -> None:
+    packages, runtime = phones.page()
+    assert (packages.state, packages.mend) == ("optional", 'pip install "edgebig[phone]"')
+    assert "starlette, uvicorn, segno, cryptography" in packages.detail
+    for name in ("starlette", "uvicorn", "cryptography"):
+        package(name, "1.2")
+    package("segno", "1.2", init="raise ImportError('no module of its own')")
+    packages, _ = phones.page()
+    assert packages.state == "broken"
+    assert runtime.state == "optional"
+
+
+def test_litertjs_is_told_where_it_is_kept(tool: Tool) -> None:
+    assert "no npm" in phones.page()[1].detail
+    tool("npm", "exit 0")
+    assert "npm will bring it" in phones.page()[1].detail
+    kept = lookup.cache_dir() / "litertjs" / "2.5.3"
+    kept.mkdir(parents=True)
+    (kept / "files.json").write_text("{}")
+    assert (phones.page()[1].state, phones.page()[1].detail[:5]) == ("ok", "2.5.3")
+
+
 def test_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:
     check = software.folder_check("runs folder", tmp_path / "not" / "yet")
     assert check.state == "ok"
@@ -425,7 +447,7 @@ def test_what_hangs_or_dies_takes_only_its_own_line_along(
     assert time.monotonic() - before < 20
     assert sorted(reported, key=str) == sorted(checks, key=str)
     by_name = {check.name: check for check in checks}
-    assert len(by_name) == len(checks) == 20
+    assert len(by_name) == len(checks) == 22
     assert [by_name[name].state for name in ("adb", "ssh", "Chromium")] == ["broken", "broken", "ok"]
     assert by_name["ai-edge-litert"].state == "missing"
     assert checks[0].name == "Python"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import edgebig
-from edgebig.doctor import machine, software
+from edgebig.doctor import machine, phones, software
 from edgebig.doctor.proof import Check, State, kill_children
 from edgebig.errors import EXIT_OK, EXIT_USER
 
@@ -38,12 +38,13 @@ CHECKS: tuple[Callable[[], list[Check]], ...] = (
     machine.picamera2,
     machine.opencv,
     machine.chromium,
+    phones.page,
     machine.qemu,
     software.cache,
 )
 
 
-CHECK_COUNT = 20  # a check of one thing may tell of several
+CHECK_COUNT = 22  # a check of one thing may tell of several
 
 
 def check_all(on_done: Callable[[Check], None] | None = None, runs: Path = Path("runs")) -> list[Check]:
