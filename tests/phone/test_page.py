@@ -7,9 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from .conftest import SWITCHES, WRITTEN, Phone, launched, paper
+from .conftest import SWITCHES, WRITTEN, Phone, embedded, launched, paper
 
 pytestmark = pytest.mark.browser
 
@@ -90,6 +92,24 @@ def test_a_photograph(page: Phone, tmp_path: Path) -> None:
         "#photo-file", {"name": "<b>.jpg", "mimeType": "image/jpeg", "buffer": b"no picture"}
     )
     assert page.reads("#camera-problem", bool) == "<b>.jpg is no picture that this browser reads."
+
+
+def test_a_model_of_whole_pictures(phone: Callable[..., Phone], exported: Path, site: int) -> None:
+    """It is shown the middle of the picture, averaged down, and no digit is sought."""
+    here = phone()
+    rows = (exported / "models.json").read_text().replace('"framing": "ink"', '"framing": "whole"')
+    here.context.route(
+        "**/models.json", lambda route: route.fulfill(body=rows, content_type="application/json")
+    )
+    here.open(f"http://127.0.0.1:{site}/")
+    train, picture = embedded(0), io.BytesIO()
+    five = train.images[np.flatnonzero(train.labels == 5)[0], :, :, 0]
+    wide = np.pad(np.kron(five, np.ones((20, 20), np.uint8)), ((0, 0), (120, 120)))
+    Image.fromarray(wide).save(picture, "PNG")
+    here.page.set_input_files(
+        "#photo-file", {"name": "five.png", "mimeType": "image/png", "buffer": picture.getvalue()}
+    )
+    here.reads("#camera-answer", lambda text: text == "5")
 
 
 def test_what_the_camera_sees(page: Phone) -> None:
