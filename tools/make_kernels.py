@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "tools/preprocess_kernels.c"
 WRITTEN = ROOT / "edgebig/phone/static/preprocess/kernels_wasm.js"
 FLAGS = [
-    *("--target=wasm32-freestanding", "-mcpu=generic+simd128+bulk_memory", "-Os"),
+    *("--target=wasm32-freestanding", "-mcpu=generic+simd128+bulk_memory", "-O2", "-fno-unroll-loops"),
     *("-ffreestanding", "-nostdlib", "-Wall", "-Wextra", "-Werror"),
     *("-Wl,--no-entry", "-Wl,--import-memory", "-Wl,--strip-all"),
 ]

@@ -201,3 +201,68 @@ void skew(const u8 *data, i32 width, i32 height, const i32 *sums, i32 reach, dou
   answer[0] = squares;
   answer[1] = cubes;
 }
+
+// A picture at another size. down, across: for its rows and columns, where the weights of each begin and the last ones
+// end, which pixel the first of them is of, and the weights, in 256ths. temp: a whole number a column of the picture.
+EXPORT("resample")
+void resample(const u8 *data, i32 width, i32 rows, const i32 *down, i32 columns, const i32 *across, u8 *result,
+              i32 *temp) {
+  const i32 *down_first = down + rows + 1, *down_weight = down_first + rows;
+  const i32 *across_first = across + columns + 1, *across_weight = across_first + columns;
+  for (i32 row = 0; row < rows; row++) {
+    for (i32 x = 0; x < width; x++) temp[x] = 0;
+    const u8 *at = data + down_first[row] * width;
+    for (i32 k = down[row]; k < down[row + 1]; k++, at += width) {
+      i32 weight = down_weight[k];
+      for (i32 x = 0; x < width; x++) temp[x] += weight * at[x];
+    }
+    for (i32 column = 0; column < columns; column++) {
+      i32 sum = 32768;
+      const i32 *of = temp + across_first[column];
+      for (i32 k = across[column]; k < across[column + 1]; k++) sum += across_weight[k] * *of++;
+      *result++ = (u8)(sum >> 16);
+    }
+  }
+}
+
+// The largest (smallest) of each pixel and its four neighbours, or of all eight. `framed`: width + 2 to a row, one
+// more row above and below.
+EXPORT("brush")
+void brush(const u8 *framed, i32 width, i32 height, i32 cross, i32 wider, u8 *brushed) {
+  u8 flip = wider ? 0 : 255;
+  i32 stride = width + 2;
+  for (i32 y = 0; y < height; y++, brushed += width) {
+    const u8 *own = framed + (y + 1) * stride + 1, *above = own - stride, *below = own + stride;
+    for (i32 x = 0; x < width; x++) {
+      u8 most = own[x] ^ flip, other;
+#define LARGER(value) other = (value) ^ flip, most = other > most ? other : most
+      LARGER(own[x - 1]), LARGER(own[x + 1]), LARGER(above[x]), LARGER(below[x]);
+      if (!cross) LARGER(above[x - 1]), LARGER(above[x + 1]), LARGER(below[x - 1]), LARGER(below[x + 1]);
+      brushed[x] = most ^ flip;
+    }
+  }
+}
+
+static i32 apart(const u8 *a, const u8 *b, i32 n) {
+  i32 sum = 0;
+  for (i32 at = 0; at < n; at++) sum += a[at] > b[at] ? a[at] - b[at] : b[at] - a[at];
+  return sum;
+}
+
+// The sum of all ink, and of what it changes by from pixel to pixel, straight and slanted. `framed`: a picture with
+// one pixel of nothing around it. answer: the three.
+EXPORT("edges")
+void edges(const u8 *framed, i32 width, i32 height, i32 *answer) {
+  i32 sum = 0, straight = 0, slanted = 0;
+  for (i32 y = 0; y < height; y++) {
+    const u8 *own = framed + y * width, *above = own - width;
+    for (i32 x = 0; x < width; x++) sum += own[x];
+    straight += apart(own, own + 1, width - 1);
+    if (y == 0) continue;
+    straight += apart(own, above, width);
+    slanted += apart(own + 1, above, width - 1) + apart(own, above + 1, width - 1);
+  }
+  answer[0] = sum;
+  answer[1] = straight;
+  answer[2] = slanted;
+}

@@ -6,7 +6,7 @@
  */
 
 import { bytes, ints, shorts } from "./scratch.js";
-import { kernels, temporary } from "./simd.js";
+import { allocate, kernels, temporary } from "./simd.js";
 
 /** The means of a picture's factor x factor blocks, as Pillow has them; those at the right and bottom edge may be smaller. */
 export function reduce(picture, factor, name) {
@@ -121,8 +121,14 @@ export function resample(picture, rows, columns, name) {
   const { width, height, data } = picture;
   const down = weights(height, rows, "resample.down");
   const across = weights(width, columns, "resample.across");
-  const line = ints("resample.line", width);
   const result = bytes(name, rows * columns);
+  const fast = kernels(4 * width, data, down.packed, across.packed, result);
+  if (fast !== null) {
+    const by = [rows, down.packed.byteOffset, columns, across.packed.byteOffset];
+    fast.resample(data.byteOffset, width, ...by, result.byteOffset, temporary);
+    return { width: columns, height: rows, data: result };
+  }
+  const line = ints("resample.line", width);
   for (let row = 0; row < rows; row++) {
     line.fill(0);
     for (let k = down.start[row], y = down.first[row]; k < down.start[row + 1]; k++, y++) {
@@ -141,19 +147,20 @@ export function resample(picture, rows, columns, name) {
 
 /**
  * How much of each of n pixels is in each of m, in 256ths. Only those that are not 0: of target pixel i they are
- * weight[start[i]] to weight[start[i + 1] - 1], of the pixels from first[i] on.
+ * weight[start[i]] to weight[start[i + 1] - 1], of the pixels from first[i] on. `packed`: all three, as the kernel has it.
  */
 function weights(n, m, name) {
-  const start = ints(`${name}.start`, m + 1);
-  const first = ints(`${name}.first`, m);
-  const weight = ints(`${name}.weight`, n + 2 * m);
+  const packed = ints(name, n + 4 * m + 1, allocate);
+  const start = packed.subarray(0, m + 1);
+  const first = packed.subarray(m + 1, 2 * m + 1);
+  const weight = packed.subarray(2 * m + 1);
   let count = 0;
   for (let i = 0; i < m; i++) {
     start[i] = count;
     count = m <= n ? shares(n, m, i, first, weight, count) : between(n, m, i, first, weight, count);
   }
   start[m] = count;
-  return { start, first, weight };
+  return { packed, start, first, weight };
 }
 
 function shares(n, m, i, first, weight, count) {

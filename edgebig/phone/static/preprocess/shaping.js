@@ -2,6 +2,7 @@
 
 import { quantile, resample, slide } from "./sampling.js";
 import { bytes, ints } from "./scratch.js";
+import { allocate, kernels } from "./simd.js";
 
 const SIDE = 28;
 const STROKE = 2.3; // the stroke width to reach, in pixels of the 20x20 box; MNIST's median is 2.4
@@ -60,9 +61,9 @@ function levelOf(fine, own) {
 /** A quarter of the level is none, three quarters are full. In place. */
 function bold(fine, level) {
   const { data } = fine;
-  for (let at = 0; at < data.length; at++) {
-    data[at] = Math.min(Math.max(Math.floor((510 * data[at]) / level) - 127, 0), 255);
-  }
+  const table = bytes("shaping.bold", 256);
+  for (let ink = 0; ink < 256; ink++) table[ink] = Math.min(Math.max(Math.floor((510 * ink) / level) - 127, 0), 255);
+  for (let at = 0; at < data.length; at++) data[at] = table[data[at]];
   return fine;
 }
 
@@ -102,11 +103,14 @@ function framed(picture, margin, name) {
 /** The largest (smallest) of each pixel and its four neighbours (cross), or of all eight: in turn, an octagon. */
 function brushed(picture, cross, wider, name) {
   const { width, height } = picture;
-  const around = framed(picture, 1, "shaping.framed");
-  const wide = around.width;
-  const pick = wider ? Math.max : Math.min;
-  const p = around.data;
+  const { width: wide, data: p } = framed(picture, 1, "shaping.framed");
   const data = bytes(name, width * height);
+  const fast = kernels(0, p, data);
+  if (fast !== null) {
+    fast.brush(p.byteOffset, width, height, cross, wider, data.byteOffset);
+    return { width, height, data };
+  }
+  const pick = wider ? Math.max : Math.min;
   for (let y = 0, at = 0; y < height; y++) {
     for (let x = 0, i = (y + 1) * wide + 1; x < width; x++, i++, at++) {
       let value = pick(p[i], p[i - 1], p[i + 1], p[i - wide], p[i + wide]);
@@ -123,7 +127,17 @@ function brushed(picture, cross, wider, name) {
  */
 export function strokeWidth(drawing) {
   const around = framed(drawing, 1, "shaping.framed");
-  const { width, height, data: p } = around;
+  const sums = ints("shaping.edges", 3, allocate);
+  const fast = kernels(0, around.data, sums);
+  if (fast === null) addEdges(around, sums);
+  else fast.edges(around.data.byteOffset, around.width, around.height, sums.byteOffset);
+  const [sum, straight, slanted] = sums;
+  const edge = (straight + slanted * 0.7071067811865476) * 0.39269908169872414;
+  return edge ? (2 * sum) / edge : 0;
+}
+
+/** The sum of all ink, and of what it changes by from pixel to pixel, straight and slanted. */
+function addEdges({ width, height, data: p }, sums) {
   let sum = 0;
   let straight = 0;
   let slanted = 0;
@@ -138,8 +152,7 @@ export function strokeWidth(drawing) {
       if (x < width - 1) slanted += Math.abs(value - p[at - width + 1]);
     }
   }
-  const edge = (straight + slanted * 0.7071067811865476) * 0.39269908169872414;
-  return edge ? (2 * sum) / edge : 0;
+  sums.set([sum, straight, slanted]);
 }
 
 /** As MNIST was made: the longer side is 20, anti-aliased, and the centre of mass is at pixel 14, 14. */
