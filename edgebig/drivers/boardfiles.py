@@ -107,5 +107,5 @@ class Store:
         folder, locks = shlex.quote(self.folder), " ".join(sharedlock.FOLDERS)
         # The lock that users of the board share is its maker's to take away, and held here now.
         shared = f'for one in "${sharedlock.FOLDER_VARIABLE}" {locks}; do one="$one/{sharedlock.NAME}"; '
-        shared += '[ ! -O "$one" ] || rm -f "$one"; done'
+        shared += '[ ! -O "$one" ] || [ -h "$one" ] || rm -f "$one"; done'
         ask(self.link, f"[ ! -e {folder}/{LOCK} ] || rm -rf {folder} && {{ {shared}; }}", folder=self.folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 from . import conditions, locking, runner, sharedlock
@@ -13,7 +13,7 @@ from . import conditions, locking, runner, sharedlock
 LOCK = "edgebig.lock"
 
 
-def hold(folder: str, holder: str) -> Iterator[dict[str, Any]]:
+def hold(folder: str, holder: str) -> Generator[dict[str, Any], None, None]:
     """`waiting` where another holds the lock of `folder`, with its `holder` and for how long; then `held`.
 
     It is held from then on until this generator is closed, or its process ends in whatever way.
