@@ -93,13 +93,21 @@ def _read(
     with track("teacher", settings.views * steps) as advance:
         for number, (images, labels) in enumerate(batches.as_numpy_iterator()):
             softened = [soften(teacher.read(images), settings.temperature) for teacher in found]
-            # A teacher that was never shown what is of no class is sure of one all the same.
-            is_nothing = np.all(labels == labels[:, :1], axis=1) & (labels[:, 0] > 0)
-            said[divmod(number, steps)] = np.where(
-                is_nothing[:, np.newaxis], labels, np.mean(softened, axis=0)
-            )
+            row = np.mean(softened, axis=0)
+            said[divmod(number, steps)] = corrected(row, labels) if spec.data.augment.paper else row
             advance(1, f"view {number // steps + 1}/{settings.views}")
     return said
+
+
+def corrected(said: Any, labels: Any) -> Any:
+    """(B, classes) each: what a teacher said, but the label where it thinks of another class than that.
+
+    A teacher has not learnt from paper: of what is no digit it is sure all the same, and it errs on digits that it
+    would read as MNIST has them. A label of zeros, one that is not known, corrects nothing.
+    """
+    is_known = labels.max(axis=1) > 0
+    is_right = labels[np.arange(len(labels)), said.argmax(axis=1)] == 1
+    return np.where((is_known & ~is_right)[:, np.newaxis], labels, said)
 
 
 def soften(probabilities: Any, temperature: float) -> Any:

@@ -267,6 +267,21 @@ def test_no_teacher_there(trained: Any, tmp_path: Path, name: str) -> None:
     assert name in caught.value.problem
 
 
+def test_a_teacher_is_corrected_where_the_label_says_otherwise() -> None:
+    from edgebig.compress.distil import corrected
+
+    said = np.array([[0.7, 0.2, 0.1], [0.7, 0.2, 0.1], [0.7, 0.2, 0.1], [0.7, 0.2, 0.1]])
+    third = np.full(3, np.float32(1) / 3)
+    labels = np.array([[1, 0, 0], [0, 1, 0], third, [0, 0, 0]])
+    # Right, wrong, of no class, and of a class that nobody knows.
+    assert corrected(said, labels).tolist() == [
+        said[0].tolist(),
+        labels[1].tolist(),
+        labels[2].tolist(),
+        said[3].tolist(),
+    ]
+
+
 def test_pictures_without_labels_join_and_none_twice(trained: Any) -> None:
     from edgebig.compress.distil import _unlabelled
     from edgebig.data.taught import UNKNOWN
