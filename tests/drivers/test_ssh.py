@@ -204,9 +204,15 @@ with next(iter(SshDriver(SshDevice(name="pi", address="board", python=sys.execut
 
 def host(folder: str = "") -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", HOST.replace("FOLDER", folder)], cwd=ROOT, text=True, stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)}, start_new_session=True,
-    )  # fmt: skip
+        [sys.executable, "-c", HOST.replace("FOLDER", folder)],
+        cwd=ROOT,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        start_new_session=True,
+    )
 
 
 @pytest.mark.parametrize("folder", ["", "~/ben"], ids=["one folder", "folders of their own"])
