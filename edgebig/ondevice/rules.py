@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 STEP = 4  # a line is followed in steps of so many pixels, and may rise or fall by one in each
 LENGTH = 0.6  # of the picture's side: a line of a pen is seldom so long and so straight
-PIECES = 8
+PIECES = 8  # so many thin long parts may be pieces of rules too faint to be seen whole
 THIN = 120  # a line is at most this part of the picture's longer side thick, or 4 pixels
 
 
@@ -26,7 +26,7 @@ def may_be_there(parts: Parts, shape: tuple[int, ...]) -> bool:
 
 
 def in_pieces(parts: Parts) -> bool:
-    """Whether so many parts are thin and long that they may be pieces of faint rules."""
+    """Whether the parts may be pieces of faint rules."""
     side = parts.box[:, 2:] - parts.box[:, :2]
     long, short = side.max(1), side.min(1)
     return int(((long >= 12) & (long > 5 * short)).sum()) >= PIECES

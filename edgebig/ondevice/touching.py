@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from .parts import Bits
     from .sampling import Bytes, Ints
 
-RUNS = 1
 ROWS = 40  # the cut is sought in a drawing that is so high
 WIDE = 1.0  # wider than this part of its height, a group may be two digits
 CROSSED = 0.9  # a cut crosses one stroke, in stroke widths
@@ -48,8 +47,9 @@ def _halves(group: Group, scene: Scene) -> tuple[Group, Group] | None:
     if cost > most * _stroke(small) * level:
         return None
     crossed = small[np.arange(ROWS), path] > level // 4
-    runs = int((crossed[1:] & ~crossed[:-1]).sum()) + int(crossed[0])
-    if runs > RUNS:
+    if (
+        int((crossed[1:] & ~crossed[:-1]).sum()) + int(crossed[0]) > 1
+    ):  # as of a wide 0: two who touch do so once
         return None
     seam = (2 * path[np.arange(group.height) * ROWS // group.height] + 1) * group.width // (2 * columns)
     left = group.mask & (np.arange(group.width) < seam[:, None])
