@@ -18,13 +18,14 @@ from edgebig.errors import EXIT_USAGE, EXIT_USER, EdgebigError
 
 NAME = "edgebig-camera.service"
 SYSTEM = Path("/etc/systemd/system")
+# Where a service that has a user of its own may keep what it recorded; systemd makes it.
+STATE = Path("/var/lib/edgebig-camera")
 _MARK = "# Written by 'edgebig camera --install-service'; run it again to change it.\n"
 
 _UNIT = """\
 [Unit]
 Description=edgebig camera: reads digits by {what}
-After=multi-user.target{network}
-# A camera may be plugged in late: it is tried again and again.
+{network}# A camera may be plugged in late: it is tried again and again.
 StartLimitIntervalSec=0
 
 [Service]
@@ -77,10 +78,14 @@ def unit(arguments: Sequence[str], *, what: str, user: str, record: Path | None,
     `network`: its source is a URL. Raises EdgebigError where systemd could not take a path.
     """
     writes = "" if record is None else f"ReadWritePaths={_word(str(record))}\n"
+    if record is not None and not user:
+        if record != STATE:
+            raise EdgebigError(f"{record}: the service's own user could not write there", f"--record {STATE}")
+        writes = f"StateDirectory={STATE.name}\n"
     only_here = "IPAddressDeny=any\nIPAddressAllow=localhost\n"
     return _MARK + _UNIT.format(
         what=_plain(what),
-        network="\nWants=network-online.target\nAfter=network-online.target" if network else "",
+        network="Wants=network-online.target\nAfter=network-online.target\n" if network else "",
         command=" ".join(map(_word, [sys.executable, "-m", "edgebig", "camera", *arguments])),
         identity=f"User={_word(user)}" if user else "DynamicUser=yes",
         # A user's environment lies in the user's home.
@@ -128,8 +133,8 @@ def install(model: Artifact, settings: Settings, wanted: Wanted) -> list[str]:
     start = ["systemctl daemon-reload", f"systemctl enable --now {NAME}"]
     if not as_root:
         start = [f"sudo {line}" for line in [f"cp {shlex.quote(str(path))} {SYSTEM}/", *start]]
-    if record is not None:
-        start.insert(0, f"mkdir -p {shlex.quote(str(record))}")
+        if record is not None:
+            start.insert(0, f"mkdir -p {shlex.quote(str(record))}")
     return [
         f"written: {path}",
         *start,

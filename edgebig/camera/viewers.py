@@ -32,7 +32,7 @@ class Wanted:
     def pictures(self) -> bool:
         return self.show in ("window", "page") or (self.show == "auto" and not self.json)
 
-    def leaves_out(self, every_frame: bool | None) -> EveryFrameOf:
+    def every_frame_of(self, every_frame: bool | None) -> EveryFrameOf:
         """For Settings.every_frame_of: who looks on wants a file at its own pace, a program all of it."""
         if every_frame is None:
             return "none" if self.pictures else "files"
@@ -57,7 +57,7 @@ def _pictures(wanted: Wanted, stack: contextlib.ExitStack) -> Viewer:
 
     if wanted.show == "window" or (wanted.show == "auto" and wanted.port is None and window.has_screen()):
         try:
-            return window.Window()
+            return stack.enter_context(contextlib.closing(window.Window()))
         except EdgebigError as error:
             if wanted.show == "window":
                 raise

@@ -6,12 +6,15 @@ import base64
 import io
 import os
 import platform
+import time
 from typing import Any
 
 from edgebig.camera import Closed
 from edgebig.camera.terminal import figures, reading
 from edgebig.drivers.protocol import Event
 from edgebig.errors import EdgebigError
+
+_LOOK_S = 0.05
 
 
 class Window:
@@ -63,19 +66,17 @@ class Window:
             self._figures["text"] = "the source has ended; close the window, or press Esc"
         self._root.update()
         if self._closed:
-            self._root.destroy()
             raise Closed
 
     def stay(self) -> None:
-        self._root.protocol("WM_DELETE_WINDOW", self._root.destroy)
-        for key in ("<Escape>", "q", "<Control-w>"):
-            self._root.bind(key, lambda _: self._root.destroy())
-        # Tk is deaf to Ctrl-C while nothing happens.
-        self._tick()
-        self._root.mainloop()
+        """Until it is closed."""
+        while not self._closed:
+            self._root.update()
+            # Not by mainloop, which is deaf to Ctrl-C while nothing happens.
+            time.sleep(_LOOK_S)
 
-    def _tick(self) -> None:
-        self._root.after(200, self._tick)
+    def close(self) -> None:
+        self._root.destroy()
 
     def _close(self) -> None:
         self._closed = True

@@ -105,7 +105,7 @@ def camera(
         source,
         _size(size),
         _rotation(rotate),
-        wanted.leaves_out(every_frame),
+        wanted.every_frame_of(every_frame),
         smooth,
         wanted.pictures,
         record is not None,
