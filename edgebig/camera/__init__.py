@@ -46,7 +46,7 @@ def watch(model: Artifact, target: Device, settings: Settings) -> Generator[Even
     if not isinstance(target, LocalDevice | SshDevice):
         phone = target.kind in ("adb", "browser")
         mend = "on a phone: edgebig phone" if phone else "use a local device, or a board that ssh reaches"
-        raise EdgebigError(f"{target.name}: a {target.kind} device has no camera that edgebig reads", mend)
+        raise EdgebigError(f"{target.name}: no camera is read on a device of kind '{target.kind}'", mend)
     task = {
         **predict.task_of(model, target),
         "source": settings.source,
