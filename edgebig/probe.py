@@ -58,7 +58,12 @@ class Probe:
 
 
 def probe(target: Device) -> Probe:
-    """Examines the device. Raises what its driver raises where it cannot be reached."""
+    """Examines the device. Raises what its driver raises where it cannot be reached, EdgebigError of a browser."""
+    if target.kind == "browser":
+        raise EdgebigError(
+            f"{target.name}: what a browser can do is found out with the phone in hand",
+            f"edgebig bench digits-nano --device {target.name} --delegate wasm,webgpu",
+        )
     item = artifact.load(runs.zoo()[_MODEL])
     driver = drivers.connect(target)
     with (

@@ -153,6 +153,10 @@ def clean_device(name: Name, json: options.Json = False) -> None:
     from edgebig import device, drivers
 
     target = device.load(name)
+    if target.kind == "browser":
+        raise EdgebigError(
+            f"{name}: nothing is put on a phone", "close its page; its browser keeps what it likes"
+        )
     with next(iter(drivers.connect(target).sessions())) as session:
         session.clean()
     if json:

@@ -26,7 +26,7 @@ from edgebig.phone.serving import check_installed
 from edgebig.progress import say
 
 _LOOK_S = 0.25
-_INPUTS = ("float32", "uint8")
+_EDGES = ("float32", "uint8")
 _CONVERTED = "edgebig convert MODEL --for browser makes one that does"
 
 
@@ -53,7 +53,7 @@ def arriving(
     reception: Reception, device: BrowserDevice
 ) -> Generator[AbstractContextManager[BrowserSession], None, None]:
     end_s, wanted = time.monotonic() + device.wait_s, device.phones
-    say(f"{device.name}: waits for {wanted} phone{'s' * (wanted > 1)}, up to {device.wait_s:.0f} s")
+    say(f"waits for {wanted} phone{'s' * (wanted > 1)}, up to {device.wait_s:.0f} s")
     for number in range(wanted):
         phone = reception.arrival(end_s - time.monotonic())
         if phone is None:
@@ -63,7 +63,7 @@ def arriving(
                     "is it in the same network as this machine? A Wi-Fi for guests keeps its phones apart; "
                     "with a cable: --device phone-usb",
                 )
-            say(f"{device.name}: {number} of {wanted} phones came in time")
+            say(f"{number} of {wanted} phones came in time")
             return
         say(f"{phone.name} is here: {facts.about(phone.facts)}")
         reception.hold()
@@ -104,6 +104,7 @@ class BrowserSession:
     def __init__(self, reception: Reception, phone: Handset) -> None:
         self._reception, self._phone = reception, phone
         self._paths: dict[str, Path] = {}
+        self._outputs: dict[str, infer.Tensor] = {}
         self.name, self.about = phone.name, facts.about(phone.facts)
         self.accuracy: float | None = None
         provenance: Provenance = "stand-in" if facts.is_stand_in(phone.facts) else "real"
@@ -137,7 +138,11 @@ class BrowserSession:
                             begun = True
                             yield event | {"facts": self.facts.machine}
                         continue
-                    yield from whole.add(_labelled(event))
+                    if event["event"] == "result" and not event["complete"]:
+                        raise DeviceError(
+                            f"{self.name}: its page left out something of what was asked", "load it again"
+                        )
+                    yield from whole.add(self._labelled(event, asked))
                     if event["event"] == "result":
                         return
             except DeviceError:
@@ -166,6 +171,22 @@ class BrowserSession:
                     "keep its page in front; fewer --examples or --processes, or a longer --deadline",
                 )
 
+    def _labelled(self, event: Event, job: Job) -> Event:
+        """With the labels that its outputs have, whatever labels the page says.
+
+        Raises DeviceError where outputs were asked for, and these are not the model's.
+        """
+        if event["event"] != "outputs" or "outputs" not in job.want:
+            return event
+        edge = self._outputs[event["model"]]
+        values = np.frombuffer(base64.b64decode(event.get("raw", "")), event.get("dtype", "uint8"))
+        rows = len(event["labels"])
+        if event.get("dtype") != edge.dtype or values.size != rows * int(np.prod(edge.shape)):
+            raise DeviceError(
+                f"{self.name}: its outputs are not the model's, {edge.dtype} {edge.shape}", "load it again"
+            )
+        return event | {"labels": [int(label) for label in np.argmax(values.reshape(rows, -1), axis=1)]}
+
     def _give(self, job: Job) -> None:
         """The job as the page reads it: without paths of this machine, its pictures without a header."""
         told, tables = job.to_json(), {}
@@ -173,7 +194,8 @@ class BrowserSession:
             data = self._paths[model.sha256].read_bytes()
             self._reception.hub.put(model.sha256, data)
             row["name"] = Path(model.name).stem
-            table = _table(data, model)
+            source, self._outputs[model.sha256] = _edges(data, model.name)
+            table = _table(source, model)
             if table is not None:
                 tables[model.sha256] = table
         if job.inputs is not None:
@@ -219,34 +241,34 @@ class _Whole:
         return self._job.model_copy(update={"want": want, "resume_from": resume_from})
 
 
-def _labelled(event: Event) -> Event:
-    """With the labels that its outputs have, whatever labels the page says."""
-    if event["event"] != "outputs" or "raw" not in event:
-        return event
-    values = np.frombuffer(base64.b64decode(event["raw"]), event["dtype"]).reshape(len(event["labels"]), -1)
-    return event | {"labels": [int(label) for label in np.argmax(values, axis=1)]}
-
-
-def _table(data: bytes, model: JobModel) -> list[float] | None:
-    """What each of 256 levels becomes; None where no pictures go in. Raises EdgebigError of inputs no browser takes."""
-    contract = flatbuffer.io_contract(data, model.name)
+def _edges(data: bytes, name: str) -> tuple[infer.Tensor, infer.Tensor]:
+    """The input and the output. Raises EdgebigError where a browser takes them not."""
+    contract = flatbuffer.io_contract(data, name)
     if len(contract.inputs) != 1 or len(contract.outputs) != 1:
         raise EdgebigError(
-            f"{model.name}: {len(contract.inputs)} inputs and {len(contract.outputs)} outputs, not one of each",
+            f"{name}: {len(contract.inputs)} inputs and {len(contract.outputs)} outputs, not one of each",
             "use a model with one picture in, one row of scores out",
         )
-    for edge in (contract.inputs[0], contract.outputs[0]):
-        if edge.dtype not in _INPUTS or edge.shape[0] != 1:
+    edges = (contract.inputs[0], contract.outputs[0])
+    for edge in edges:
+        if edge.dtype not in _EDGES or edge.shape[0] != 1:
             raise EdgebigError(
-                f"{model.name}: {edge.dtype} {tuple(edge.shape)}; LiteRT.js takes float32 or uint8 and a batch of 1",
+                f"{name}: {edge.dtype} {tuple(edge.shape)}; LiteRT.js takes float32 or uint8 and a batch of 1",
                 _CONVERTED,
             )
+    source, scores = (
+        infer.Tensor(edge.name, edge.dtype, edge.shape, edge.scale or 0.0, edge.zero_point or 0)
+        for edge in edges
+    )
+    return source, scores
+
+
+def _table(source: infer.Tensor, model: JobModel) -> list[float] | None:
+    """What each of 256 levels becomes in the input; None where no pictures go in. Raises EdgebigError."""
     if model.preprocessing is None:
         return None
-    edge = contract.inputs[0]
-    tensor = infer.Tensor(edge.name, edge.dtype, edge.shape, edge.scale or 0.0, edge.zero_point or 0)
     try:
-        table = infer.input_table(tensor, model.preprocessing)
+        table = infer.input_table(source, model.preprocessing)
     except Fault as fault:
         raise_fault(fault.event())
     return [float(value) for value in table]

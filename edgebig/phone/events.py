@@ -21,6 +21,8 @@ _LONGEST_NS = 10**13
 _LONGEST_TEXT = 300
 _MOST_CLASSES = 100_000
 _DTYPES = {"float32": 4, "uint8": 1, "int8": 1}
+_MOST_ROW_BYTES = 16_384
+_WHEN = ("before", "process", "paused", "after")
 _READINGS = ("unix_s", "hidden_s")
 # A page that was hidden says so, each time.
 _MOST_CONDITIONS = 2_000
@@ -61,7 +63,10 @@ class Checker:
     def _condition(self, event: Event) -> Event:
         if self._count["condition"] > _MOST_CONDITIONS:
             raise ValueError("condition: too many")
-        told: Event = {"when": _text(event, "when")}
+        # Others are a board's, with readings of their own.
+        if event.get("when") not in _WHEN:
+            raise ValueError("condition: of no known time")
+        told: Event = {"when": event["when"]}
         if "process" in event:
             told["process"] = self._process(event)
         told |= {key: _real(event, key) for key in _READINGS if key in event}
@@ -154,8 +159,20 @@ class Checker:
         return {"note": _text(event, "note")}
 
     def _result(self, event: Event) -> Event:
+        """Whatever the page says, complete is what has all that was asked for."""
         self._once("result")
-        return {"complete": event.get("complete") is True}
+        return {"complete": event.get("complete") is True and self._is_whole()}
+
+    def _is_whole(self) -> bool:
+        job, want = self._job, self._job["want"]
+        read = [model["sha256"] for model in job["models"] if model["preprocessing"] is not None]
+        if "predictions" in want and any(self._outputs[sha256] != job["examples"] for sha256 in read):
+            return False
+        loaded = {key[1] for key in self._seen if key[0] == "loaded"}
+        if loaded != set(self._models):
+            return False
+        turns = (job["processes"] - job["resume_from"]) * job["rounds"] * len(self._models)
+        return "latency" not in want or self._count["sample"] == turns
 
     def _error(self, event: Event) -> Event:
         self._once("error")
@@ -234,7 +251,7 @@ def _raw(event: Event, rows: int) -> Event:
         size = len(base64.b64decode(raw, validate=True))
     except (binascii.Error, ValueError) as error:
         raise ValueError("outputs: not base64") from error
-    if size == 0 or size % (rows * _DTYPES[dtype]):
+    if size == 0 or size % (rows * _DTYPES[dtype]) or size > rows * _MOST_ROW_BYTES:
         raise ValueError("outputs: not as many for each picture")
     return {"raw": raw, "dtype": dtype}
 

@@ -20,6 +20,7 @@ from edgebig.phone.events import Checker, Event
 State = Literal["joined", "waits", "works", "away", "done", "failed"]
 # Not heard of for so long, and without an open line: asleep, or out of the network.
 AWAY_S = 20.0
+SILENT_S = 60.0
 _MOST_EVENTS = 500
 
 
@@ -76,7 +77,9 @@ class Handset:
     def state(self, now_s: float) -> State:
         if self.ended is not None:
             return "failed" if self.failed else "done"
-        if not self.open and now_s - self.seen_s > AWAY_S:
+        silent_s = now_s - self.seen_s
+        # Of one that is at work an open line says nothing: it stands for minutes after a Wi-Fi is gone.
+        if silent_s > (SILENT_S if self.open else AWAY_S) and (self.task is not None or not self.open):
             return "away"
         if self.task is not None:
             return "works"
@@ -159,7 +162,6 @@ class Hub:
     def line_says(self, phone: Handset, line: int) -> tuple[str, int, dict[str, Any]]:
         """What a line has to say now: the event's name, a number that is another when it is another, and its data."""
         with self._lock:
-            phone.seen_s = time.monotonic()
             if phone.line != line:
                 return "end", -1, {"why": "this page was opened again elsewhere"}
             if phone.ended is not None:

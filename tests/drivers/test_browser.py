@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import queue
 import socket
 import threading
@@ -200,6 +201,64 @@ def test_wrong_answers_have_no_time(
     record = record_of(running.result()[0])
     assert record.models[0].verdict == "WRONG"
     assert table.figures(record.models[0])[2:] == ["WRONG"] * 3
+
+
+def lies(monkeypatch: pytest.MonkeyPatch, change: Callable[[dict[str, Any]], dict[str, Any] | None]) -> None:
+    """Each event of simulated phones goes through `change`, which may take it away."""
+    honest = client.events_of
+    monkeypatch.setattr(
+        client,
+        "events_of",
+        lambda *told: [new for event in honest(*told) if (new := change(event)) is not None],
+    )
+
+
+def without(name: str) -> Callable[[dict[str, Any]], dict[str, Any] | None]:
+    return lambda event: None if event["event"] == name else event
+
+
+def with_raw(values: Any, dtype: str = "float32") -> Callable[[dict[str, Any]], dict[str, Any] | None]:
+    """Outputs that are `values` for each picture."""
+
+    def change(event: dict[str, Any]) -> dict[str, Any]:
+        if event["event"] != "outputs":
+            return event
+        rows = np.tile(np.array(values, dtype), (len(event["labels"]), 1))
+        return event | {"raw": base64.b64encode(rows.tobytes()).decode(), "dtype": dtype}
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (without("outputs"), "left out something"),
+        (without("loaded"), "left out something"),
+        (with_raw([0.5] * 9), "outputs are not the model's"),
+        (with_raw([1] * 10, "uint8"), "outputs are not the model's"),
+        (lambda event: {k: v for k, v in event.items() if k != "raw"}, "outputs are not the model's"),
+    ],
+    ids=["no outputs", "no loaded", "nine classes", "bytes", "labels alone"],
+)
+def test_a_page_that_lies_has_no_record(
+    measuring: Any, monkeypatch: pytest.MonkeyPatch, change: Any, words: str
+) -> None:
+    lies(monkeypatch, change)
+    running, served = measuring(target())
+    assert words in Phone(served).live()
+    error = running.failure()
+    assert isinstance(error, DeviceError)
+    assert words in error.problem
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 3e38])
+def test_outputs_that_are_no_scores_are_wrong(
+    measuring: Any, monkeypatch: pytest.MonkeyPatch, value: float
+) -> None:
+    lies(monkeypatch, with_raw([value] * 10))
+    running, served = measuring(target())
+    Phone(served).live()
+    assert record_of(running.result()[0]).models[0].verdict == "WRONG"
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,8 @@ class Phone(Client):
             if self.drops and first >= self.drops:
                 return self.anew
             answer = self.send(phone, task["number"], first, part)
+            if answer.status == 409:  # the host wants no more of it
+                return False
             assert answer.status == 200, answer
             first = answer.json()["next"]
         return False

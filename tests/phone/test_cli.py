@@ -69,11 +69,27 @@ def test_one_file_is_none_for_several_phones(edgebig: Any) -> None:
     assert (done.code, "one file for several records" in done.stderr) == (EXIT_USER, True)
 
 
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [("probe", "--delegate wasm,webgpu"), ("clean", "nothing is put on a phone"), ("setup", "quick")],
+)
+def test_what_is_done_with_boards_alone(edgebig: Any, command: str, words: str) -> None:
+    done = edgebig("devices", command, "quick")
+    assert (done.code, words in done.stderr) == (EXIT_USER, True)
+
+
+def test_its_keys_are_explained(edgebig: Any) -> None:
+    done = edgebig("devices", "show", "phone")
+    assert done.code == 0
+    assert "phones = 1  # default" in done.stdout
+    assert "one of: wasm, webgpu, webnn" in done.stdout
+
+
 @pytest.mark.slow
 def test_so_many_are_waited_for(edgebig: Any) -> None:
     done = edgebig("bench", "digits-nano", "--device", "quick", "--phones", "3", "--examples", "10")
     assert done.code == EXIT_DEVICE
-    assert "quick: waits for 3 phones" in done.stderr
+    assert "waits for 3 phones" in done.stderr
     assert "no phone opened the page" in done.stderr
     assert "http://127.0.0.1:" in done.stderr
 

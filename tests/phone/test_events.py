@@ -13,8 +13,8 @@ from edgebig.phone.events import Checker, Event
 
 SHA, OTHER = "a" * 64, "b" * 64
 JOB: dict[str, Any] = {
-    "models": [{"sha256": SHA}], "examples": 4, "processes": 3, "rounds": 2, "samples": 2, "resume_from": 1,
-    "want": ["latency", "predictions"],
+    "models": [{"sha256": SHA, "preprocessing": {}}], "examples": 4, "processes": 3, "rounds": 2, "samples": 2,
+    "resume_from": 1, "want": ["latency", "predictions"],
 }  # fmt: skip
 RAW = base64.b64encode(np.zeros((2, 10), np.float32).tobytes()).decode()
 LOADED = {
@@ -63,7 +63,19 @@ def test_what_was_asked_for_goes_through_and_nothing_beside_it() -> None:
     assert found[1] == OUTPUTS
     assert found[3] == WARMUP
     assert found[4] == SAMPLE
-    assert found[-1] == {"event": "result", "complete": True}
+    assert found[-1] == {"event": "result", "complete": False}  # it left out a process and a half
+
+
+def test_a_result_is_complete_where_all_is_there() -> None:
+    samples = [
+        {**one, "process": process} for process in (1, 2) for one in (WARMUP, SAMPLE, {**SAMPLE, "round": 1})
+    ]
+    answers = [OUTPUTS, {**OUTPUTS, "start": 2}]
+    result = {"event": "result", "complete": True}
+    assert checked(LOADED, *answers, *samples, result)[-1]["complete"] is True
+    for part in ([LOADED, *answers, *samples[:-1]], [LOADED, answers[0], *samples], [*answers, *samples]):
+        assert checked(*part, result)[-1]["complete"] is False
+    assert checked(LOADED, *answers, *samples, {"event": "result"})[-1]["complete"] is False
 
 
 def test_what_is_told_of_an_accelerator_is_kept_within_bounds() -> None:
@@ -152,3 +164,6 @@ def test_conditions_and_progress_have_an_end() -> None:
         checked({**condition, "hidden_s": float("nan")})
     with pytest.raises(ValueError, match="no number"):
         checked({**condition, "battery": {"level": 1e300}})
+    for when in ("cool-down", "placed", "", None, ["after"]):
+        with pytest.raises(ValueError, match="no known time"):
+            checked({**condition, "when": when})
