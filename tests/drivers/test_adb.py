@@ -415,7 +415,8 @@ def test_cores_and_priority_are_those_of_the_tool_s_process(phone: adbd.TestPhon
         list(session.run(pinned, 60))
         with pytest.raises(EdgebigError, match="no core 4000"):
             list(session.run(job(session, tmp_path, cores="4000"), 60))
-    assert seen.read_text().split() == ["Cpus_allowed_list:", str(core), "5"]
+    priority = min(os.nice(0) + 5, 19)  # adbd is this Python's child, which may be a nice one
+    assert seen.read_text().split() == ["Cpus_allowed_list:", str(core), str(priority)]
 
 
 def test_a_process_waits_until_the_phone_is_cool(phone: adbd.TestPhone, tmp_path: Path) -> None:
