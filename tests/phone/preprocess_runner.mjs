@@ -1,13 +1,16 @@
 /**
- * Frames -> what the page's preprocessing makes of them: `node preprocess_runner.mjs INDEX.js < FRAMES > ANSWERS`.
+ * Frames -> what the page's preprocessing makes of them: `node preprocess_runner.mjs INDEX.js [plain] < FRAMES > ANSWERS`.
+ * With `plain` there is no WebAssembly.
  *
  * FRAMES: a line of JSON, [{width, height, channels: 1 or 4}, ...], then the pixels of each. ANSWERS: a line of JSON for
- * each, {digits: [{box, line, image: hex}], steps: [{name, width, height, sha256}]}. Frames of 4 channels are made grey.
+ * each, {digits: [{box, line, image: hex}], steps: [{name, width, height, sha256}], kept: whether the frame's pixels were
+ * left alone}. Frames of 4 channels are made grey.
  */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 
+if (process.argv[3] === "plain") delete globalThis.WebAssembly;
 const { findDigits, greyOf } = await import(pathToFileURL(process.argv[2]));
 const sha256 = (data) => createHash("sha256").update(data).digest("hex");
 const input = readFileSync(0);
@@ -23,5 +26,6 @@ for (const { width, height, channels } of JSON.parse(input.subarray(0, at))) {
   const digits = findDigits({ width, height, data: grey }, look).map(({ box, line, image }) => {
     return { box, line, image: Buffer.from(image).toString("hex") };
   });
-  process.stdout.write(`${JSON.stringify({ digits, steps })}\n`);
+  const kept = sha256(grey) === steps[0].sha256;
+  process.stdout.write(`${JSON.stringify({ digits, steps, kept })}\n`);
 }

@@ -4,7 +4,7 @@
  */
 
 import { onPaper, withEdges } from "./edges.js";
-import { isLightOnDark, sceneOf } from "./ink.js";
+import { above, isLightOnDark, sceneOf, threshold } from "./ink.js";
 import { inLines } from "./lines.js";
 import { reduce } from "./sampling.js";
 import { bytes, forget } from "./scratch.js";
@@ -63,9 +63,12 @@ function inverted({ width, height, data }, name) {
   return { width, height, data: inverse };
 }
 
-function show(look, { width, height, paper, ink }, parts) {
+function show(look, scene, parts) {
+  const { width, height, paper, ink } = scene;
   look("paper", { width, height, data: paper });
   look("ink", { width, height, data: Uint8Array.from(ink, (value) => value >> 2) });
+  const strong = above(ink, threshold(scene), "show.threshold");
+  look("threshold", { width, height, data: strong.map((over) => 255 * over) });
   const all = Array.from({ length: parts.count }, (_, part) => part);
   const strokes = parts.mask(all, [0, 0, width, height]);
   look("strokes", { width, height, data: strokes.map((own) => 255 * own) });

@@ -7,7 +7,7 @@ import { bytes, ints } from "./scratch.js";
 
 const STEP = 4; // a line is followed in steps of so many pixels, and may rise or fall by one in each
 const LENGTH = 0.6; // of the picture's side: a line of a pen is seldom so long and so straight
-const PIECES = 8;
+const PIECES = 8; // so many thin long parts may be pieces of rules too faint to be seen whole
 const THIN = 120; // a line is at most this part of the picture's longer side thick, or 4 pixels
 
 /** Whether a part that is mostly empty spans most of a picture. */
@@ -20,7 +20,7 @@ export function mayBeThere(parts, width, height) {
   return false;
 }
 
-/** Whether so many parts are thin and long that they may be pieces of faint rules. */
+/** Whether the parts may be pieces of faint rules. */
 export function inPieces(parts) {
   let pieces = 0;
   for (let part = 0; part < parts.count; part++) {

@@ -4,7 +4,6 @@ import { quantile, resample } from "./sampling.js";
 import { bytes, ints } from "./scratch.js";
 import { Group } from "./strokes.js";
 
-const RUNS = 1;
 const ROWS = 40; // the cut is sought in a drawing that is so high
 const WIDE = 1.0; // wider than this part of its height, a group may be two digits
 const CROSSED = 0.9; // a cut crosses one stroke, in stroke widths
@@ -31,7 +30,8 @@ function halves(group, scene) {
   const { path, cost } = cheapest(small);
   const most = group.width < VERY_WIDE * group.height ? CROSSED : CROSSED_WIDE;
   const level = levelOf(small);
-  if (cost > most * strokeWidth(small) * level || crossings(small, path, level >> 2) > RUNS) return null;
+  if (cost > most * strokeWidth(small) * level) return null;
+  if (crossings(small, path, level >> 2) > 1) return null; // as of a wide 0: two who touch do so once
   const left = new Uint8Array(group.mask.length);
   const right = new Uint8Array(group.mask.length);
   for (let y = 0, at = 0; y < group.height; y++) {
