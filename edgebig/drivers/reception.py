@@ -6,6 +6,7 @@ The server lives as long as somebody holds it: whoever waits for phones, and eac
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import sys
 import threading
@@ -62,8 +63,13 @@ class Reception:
                 [dict(row) for row in models.rows],
                 dict(models.contents or {}),
             )
-            where, self.certificate = _address(device)
-            self.served = opened.enter_context(serving(site, self.hub, where, self.certificate, device.port))
+            where, names = _called(device)
+            self.certificate = None
+            if not (device.usb or device.plain_http):
+                self.certificate = certificate.ready(lookup.cache_dir() / "phone", [where, *names])
+            self.served = opened.enter_context(
+                serving(site, self.hub, where, self.certificate, device.port, names)
+            )
             if device.usb:
                 _by_cable(device, self.served, opened)
             else:
@@ -96,27 +102,20 @@ class Reception:
         return None
 
 
-def _address(device: BrowserDevice) -> tuple[str, certificate.Certificate | None]:
-    """Under which address it is served, and by which certificate."""
+def _called(device: BrowserDevice) -> tuple[str, list[str]]:
+    """The address under which it is served, and what names of this machine lead there too."""
     if device.usb:
         if device.address not in ("", *LOOPBACK):
             raise EdgebigError(
                 "usb goes with no address: the phone reaches this machine's localhost", "leave it out"
             )
-        return "127.0.0.1", None
+        return "127.0.0.1", []
     where = address.checked(device.address) if device.address else address.of_lan()
-    if device.plain_http:
-        return where, None
-    names = [where, *dict.fromkeys(name for name in (socket.gethostname(),) if _is_host_name(name))]
-    return where, certificate.ready(lookup.cache_dir() / "phone", names)
-
-
-def _is_host_name(name: str) -> bool:
-    return (
-        bool(name)
-        and name.isascii()
-        and all(part.isalnum() or part == "-" for part in name.replace(".", "-"))
-    )
+    name = socket.gethostname().lower()
+    if where in LOOPBACK or not re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9-]+)*", name):
+        return where, []
+    # The second one by multicast DNS.
+    return where, [name, *([f"{name}.local"] if "." not in name else [])]
 
 
 def _show(served: Served, secured: certificate.Certificate | None) -> None:

@@ -74,7 +74,9 @@ class Guard:
             return 421, "this server goes by another name"
         if told.has("origin") and told.one("origin").lower() not in self._origins:
             return 403, "a page of elsewhere"
-        if told.one("sec-fetch-site", "none") not in ("same-origin", "none"):
+        if told.one("sec-fetch-site", "none") not in ("same-origin", "none") and not self._is_opened(
+            scope, told
+        ):
             return 403, "a page of elsewhere"
         if scope["method"] not in _METHODS:
             return 405, "GET or POST"
@@ -83,6 +85,15 @@ class Guard:
         if not hmac.compare_digest(told.one(TOKEN_HEADER).encode("latin-1"), self._token):
             return 401, "wants the token of the address that was shown"
         return None
+
+    def _is_opened(self, scope: Scope, told: _Headers) -> bool:
+        """Whether a person follows a link to the page, as in a mail, and no other page fetches or frames it."""
+        seen = told.one("sec-fetch-mode"), told.one("sec-fetch-dest")
+        return (
+            scope["method"] == "GET"
+            and scope["path"] in self._open_paths
+            and seen == ("navigate", "document")
+        )
 
 
 class _Headers:

@@ -9,7 +9,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -62,9 +62,15 @@ def check_installed() -> None:
 
 @contextlib.contextmanager
 def serving(
-    site: Site, hub: Hub, address: str, certificate: Certificate | None, port: int | None = None
+    site: Site,
+    hub: Hub,
+    address: str,
+    certificate: Certificate | None,
+    port: int | None = None,
+    names: Sequence[str] = (),
 ) -> Iterator[Served]:
-    """Serves until the block ends; the pages are told that it ends. `port`: None for the first that is free.
+    """Serves until the block ends; the pages are told that it ends. `port`: None for the first that is free; `names`:
+    what this machine may be called besides.
 
     Raises EdgebigError where the extra `phone` is not installed, or the port is taken.
     """
@@ -75,7 +81,7 @@ def serving(
         number = listener.getsockname()[1]
         scheme = "https" if certificate else "http"
         served = Served(f"{scheme}://{in_url(address)}:{number}", secrets.token_urlsafe(16), number)
-        application = server.app(site, hub, served.token, _origins(scheme, address, number))
+        application = server.app(site, hub, served.token, _origins(scheme, [address, *names], number))
         running = uvicorn.Server(_config(uvicorn, application, certificate))
         thread = threading.Thread(
             target=running.run, kwargs={"sockets": [listener]}, name="edgebig-phone", daemon=True
@@ -95,9 +101,9 @@ def serving(
             thread.join(_END_LIMIT_S)
 
 
-def _origins(scheme: str, address: str, number: int) -> frozenset[str]:
+def _origins(scheme: str, called: Sequence[str], number: int) -> frozenset[str]:
     """What a browser may call the page that it has from here; a port that is the scheme's own it leaves out."""
-    names = {in_url(address).lower()} | ({"localhost", "127.0.0.1"} if address in LOOPBACK else set())
+    names = {in_url(name).lower() for name in called} | (set(LOOPBACK) if called[0] in LOOPBACK else set())
     usual = {"https": 443, "http": 80}[scheme]
     return frozenset(f"{scheme}://{name}" + ("" if number == usual else f":{number}") for name in names)
 

@@ -138,6 +138,25 @@ def test_its_own_page_is_let_in(kept: Server) -> None:
     assert kept.client.request("GET", "/api/rows", headers={"Host": localhost}).status == 200
 
 
+def test_who_follows_a_link_to_the_page_is_let_in(kept: Server) -> None:
+    link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    assert kept.client.request("GET", "/", headers=link, token=False).status == 200
+    assert kept.client.request("GET", "/api/rows", headers=link).status == 403
+    assert kept.client.request("POST", "/", headers=link).status == 403
+    assert (
+        kept.client.request("GET", "/", headers={**link, "Sec-Fetch-Dest": "iframe"}, token=False).status
+        == 403
+    )
+
+
+def test_it_answers_to_its_machines_names() -> None:
+    with serving(SITE, Hub("bench", 1), "127.0.0.1", None, None, ["laptop", "laptop.local"]) as served:
+        client = Client(served)
+        for host, status in (("laptop", 200), ("LAPTOP.local", 200), ("laptop.evil", 421)):
+            headers = {"Host": f"{host}:{served.port}", "Origin": f"http://{host.lower()}:{served.port}"}
+            assert client.request("GET", "/api/rows", headers=headers).status == status
+
+
 def raw(port: int, data: bytes, limit_s: float = 5.0) -> bytes:
     with socket.create_connection(("127.0.0.1", port), timeout=limit_s) as connection:
         connection.sendall(data)
