@@ -167,8 +167,8 @@ def _drawn(
     outlines = np.zeros_like(middles)
     pictures = np.asarray(examples.images[things[is_digit]])
     middles[is_digit], outlines[is_digit] = pen.of_digits(pictures), pen.of_outlines(pictures)
-    kinds = rng.integers(len(signs.KINDS), size=int((~is_digit).sum()))
-    middles[~is_digit] = pen.of_lines([signs.draw(signs.KINDS[kind], rng) for kind in kinds])
+    kinds = signs.pick(int((~is_digit).sum()), rng)
+    middles[~is_digit] = pen.of_lines([signs.draw(kind, rng) for kind in kinds])
     return middles, outlines
 
 

@@ -15,7 +15,8 @@ LETTERS = {
     "A": "095099 2575", "C": "~925004185998", "E": "90000999 0575", "F": "900009 0575", "H": "0009 9099 0595",
     "K": "0009 9005 2499", "L": "000999", "M": "0900569099", "N": "09009990", "P": "0009 ~0060826505",
     "R": "0009 ~0060826505 4599", "U": "~000629698680", "V": "004990", "W": "0029447990", "X": "0099 9009",
-    "a": "~8240043987 8089", "d": "8089 ~8544074988", "e": "~05857130053988", "f": "~80514449 1575",
+    "a": "~8240043987 8089", "a of print": "~12508389 ~8435062877", "d": "8089 ~8544074988",
+    "e": "~05857130053988", "f": "~80514449 1575",
     "h": "0009 ~05437579", "m": "0209 ~05244549 ~45748599", "n": "0209 ~05437579", "p": "0009 ~0150825504",
     "r": "0209 ~05335283", "t": "~40486989 0373", "u": "~0207397772 7279",
 }  # fmt: skip
@@ -23,20 +24,31 @@ SIGNS = {
     "plus": "5059 0595", "equals": "0393 0696", "hash": "3029 7069 0393 0696", "tick": "063990", "minus": "0595",
     "star": "5059 0595 2188 8128", "less": "900599", "more": "009509", "tilde": "~0623456794",
     "arrow": "0595 629568", "triangle": "09509909", "percent": "9009 ~0020220200 ~7797997977",
+    "question": "~123061634547 4849", "and": "~99224062163995",
     "zigzag": "002940598099", "house": "090550959909", "box": "0090990900 0099", "heart": "~52200359937052",
     "fork": "5059 ~0004569490", "comb": "00099990 4049", "gate": "09009099",
 }  # fmt: skip
-KINDS = (*LETTERS, *SIGNS, "scribble", "blot", "bars")
+SCRIBBLES = ("tangle", "loops")
+KINDS = (*LETTERS, *SIGNS, *SCRIBBLES, "blot", "bars")
+# Letters and scribbles are what stands on paper beside digits; of signs there are many, and few of each.
+_WEIGHTS = np.array([*(1.0 for _ in LETTERS), *(0.6 for _ in SIGNS), 8.0, 3.0, 2.0, 2.0])
 _SHAKY = 0.045  # how far a hand misses a place, in sizes of the box
 _POINTS = 8  # of a round stroke between two places
 
 
+def pick(count: int, rng: np.random.Generator) -> list[str]:
+    """So many kinds, as often as they are met."""
+    return [KINDS[int(place)] for place in rng.choice(len(KINDS), count, p=_WEIGHTS / _WEIGHTS.sum())]
+
+
 def draw(kind: str, rng: np.random.Generator) -> list[Line]:
     """The lines (n, 2), x and y, of a thing of `KINDS`, as `rng`'s hand draws it."""
-    if kind == "scribble":
-        return [_scribble(rng, int(rng.integers(5, 16)), reach=0.32)]
+    if kind == "tangle":
+        return [_tangle(rng, int(rng.integers(4, 18)), reach=float(rng.uniform(0.2, 0.4)))]
+    if kind == "loops":
+        return [_loops(rng)]
     if kind == "blot":
-        return [_scribble(rng, 24, reach=float(rng.uniform(0.05, 0.15)))]
+        return [_tangle(rng, 24, reach=float(rng.uniform(0.05, 0.15)))]
     if kind == "bars":
         return _bars(rng)
     strokes = (LETTERS | SIGNS)[kind].split()
@@ -50,8 +62,18 @@ def _stroke(text: str, rng: np.random.Generator) -> Line:
     return _round(places) if text[0] == "~" else places
 
 
-def _scribble(rng: np.random.Generator, knots: int, reach: float) -> Line:
+def _tangle(rng: np.random.Generator, knots: int, reach: float) -> Line:
     return _round(np.clip(rng.normal(0.5, reach, (knots, 2)), 0, 1))
+
+
+def _loops(rng: np.random.Generator) -> Line:
+    """A spring drawn out: three loops or more, since one may be a digit, and lying, since a thick pen makes a 1 of it."""
+    t = np.linspace(0, 2 * np.pi * rng.uniform(3, 7), 200)
+    drift, turn = rng.uniform(0.1, 0.6), rng.uniform(-0.6, 0.6)
+    spring = np.stack([drift * t + np.cos(t), rng.uniform(0.6, 2.0) * np.sin(t)], 1)
+    spring = spring @ np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    middle, side = (spring.min(0) + spring.max(0)) / 2, float(np.ptp(spring, axis=0).max())
+    return np.asarray((spring - middle) / side + 0.5)
 
 
 def _bars(rng: np.random.Generator) -> list[Line]:

@@ -27,6 +27,14 @@ def test_a_hand_never_draws_the_same_twice_but_by_its_seed() -> None:
     assert not all((a == b).all() for a, b in zip(first, other, strict=True))
 
 
+def test_kinds_are_picked_as_often_as_they_are_met() -> None:
+    picked = signs.pick(4000, np.random.default_rng(0))
+    assert set(picked) == set(signs.KINDS)
+    scribbles = sum(picked.count(kind) for kind in signs.SCRIBBLES)
+    assert 0.15 < scribbles / len(picked) < 0.3
+    assert picked.count("A") < picked.count("loops") / 2
+
+
 def test_letters_that_are_digits_to_somebody_are_left_out() -> None:
     assert not set("BbDGgIiJjlOoQqSsTyYZz0123456789") & set(signs.LETTERS)
 
