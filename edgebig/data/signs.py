@@ -67,7 +67,7 @@ def _tangle(rng: np.random.Generator, knots: int, reach: float) -> Line:
 
 
 def _loops(rng: np.random.Generator) -> Line:
-    """A spring drawn out: three loops or more, since one may be a digit, and lying, since a thick pen makes a 1 of it."""
+    """A spring drawn out: three loops or more, since one may be a digit; lying, since a thick pen makes a 1 of it."""
     t = np.linspace(0, 2 * np.pi * rng.uniform(3, 7), 200)
     drift, turn = rng.uniform(0.1, 0.6), rng.uniform(-0.6, 0.6)
     spring = np.stack([drift * t + np.cos(t), rng.uniform(0.6, 2.0) * np.sin(t)], 1)
