@@ -1,66 +1,44 @@
 // One LiteRT.js instance and the models in it. It says what really runs, since the runtime falls back silently.
 import * as core from "../runtime/index.js";
+import { Fault, firstLine } from "./fault.js";
+import { nowNs } from "./clock.js";
+import { scriptOf } from "./variant.js";
 
-const RUNTIME = new URL("../runtime/", import.meta.url).href;
 const ARRAYS = { float32: Float32Array, uint8: Uint8Array };
-const NAMES = { wasm: "wasm", xnnpack: "wasm", none: "wasm", webgpu: "webgpu", gpu: "webgpu", webnn: "webnn" };
 
 let complaint = "";
 
 // What the runtime prints: of its talk only the last complaint is kept, for who has to explain a failure.
 function heard(line) {
-  if (/^(INFO|WARNING|VERBOSE)/.test(line)) return;
+  if (/^(INFO|WARNING|VERBOSE|[IW]\d{4} )/.test(line)) return;
   complaint = line;
   console.error(line);
 }
 
-export class Fault extends Error {
-  // As the runner's faults: {code, problem, hint}.
-  constructor(code, problem, hint) {
-    super(problem);
-    this.code = code;
-    this.hint = hint;
-  }
-
-  event() {
-    return { event: "error", code: this.code, problem: this.message, hint: this.hint };
-  }
-}
-
-// Loads the runtime, which can be done once in a Worker: {accelerator, threads, variant, loadNs, gpu}.
-export async function loadRuntime(accelerator, threads) {
-  const asked = NAMES[accelerator];
-  if (asked === undefined) {
-    throw new Fault("unknown-delegate", `no accelerator '${accelerator}'`, "use one of: wasm, webgpu, webnn");
-  }
-  await checkThere(asked);
-  if (asked === "wasm") {
+// Loads the runtime, which can be done once in a Worker. runtime: as runtimeFor of variant.js gives it; with it comes back
+// {loadNs, gpu}.
+export async function loadRuntime(runtime) {
+  const { accelerator, variant, wasm } = runtime;
+  await checkThere(accelerator);
+  if (accelerator === "wasm") {
     // The runtime opens the GPU also where it isn't wanted, which costs a phone a tenth of a second and memory.
     Object.defineProperty(navigator, "gpu", { value: undefined });
   }
-  const relaxed = await core.supportsFeature("relaxedSimd");
-  const threaded = asked === "wasm" && threads > 1 && relaxed && self.crossOriginIsolated;
-  // Without JSPI a graph that is not wholly the GPU's cannot be split.
-  const jspi = asked !== "wasm" && relaxed && (await core.supportsFeature("jspi"));
-  self.Module = {
-    locateFile: (name) => `${RUNTIME}wasm/${name}`,
-    mainScriptUrlOrBlob: `${RUNTIME}wasm/litert_wasm_threaded_internal.js`,
-    printErr: heard,
-  };
-  const started = performance.now();
+  const started = nowNs();
+  // Of an instance that cannot be made, as where memory is short, the runtime's own loader would never tell.
+  const failed = new Promise((_, reject) => {
+    const instantiateWasm = (imports, done) => {
+      WebAssembly.instantiate(wasm, imports).then((instance) => done(instance, wasm), reject);
+      return {};
+    };
+    self.Module = { instantiateWasm, mainScriptUrlOrBlob: scriptOf(variant), printErr: heard };
+  });
   const { warn } = console;
   // It warns of the GPU that it was denied above.
-  if (asked === "wasm") console.warn = () => {};
-  await core.loadLiteRt(`${RUNTIME}wasm/`, { threads: threaded, jspi });
+  if (accelerator === "wasm") console.warn = () => {};
+  await Promise.race([core.loadLiteRt(scriptOf(variant)), failed]);
   console.warn = warn;
-  const loadNs = Math.round((performance.now() - started) * 1e6);
-  return {
-    accelerator: asked,
-    threads: threaded ? threads : 1,
-    variant: !relaxed ? "compat" : threaded ? "simd+threads" : jspi ? "simd+jspi" : "simd",
-    loadNs,
-    gpu: asked === "wasm" ? null : gpuOf(core.getWebGpuDevice()),
-  };
+  return { ...runtime, loadNs: nowNs() - started, gpu: accelerator === "wasm" ? null : gpuOf(core.getWebGpuDevice()) };
 }
 
 async function checkThere(accelerator) {
@@ -90,7 +68,7 @@ export function heapBytes() {
 export class Engine {
   // bytes: Uint8Array. Throws Fault where it is no such model.
   static async open(name, bytes, runtime, precision = "float32") {
-    const started = performance.now();
+    const started = nowNs();
     let model;
     try {
       model = await core.loadAndCompile(bytes, {
@@ -105,7 +83,7 @@ export class Engine {
         "float32 or uint8 inputs and outputs and a batch of 1 are what it takes; make the file again",
       );
     }
-    return new Engine(name, model, runtime, Math.round((performance.now() - started) * 1e6));
+    return new Engine(name, model, runtime, nowNs() - started);
   }
 
   constructor(name, model, runtime, compileNs) {
@@ -169,8 +147,4 @@ function only(details, name, what) {
   }
   const [{ name: tensor, dtype, shape }] = details;
   return { name: tensor, dtype, shape: [...shape] };
-}
-
-export function firstLine(error) {
-  return `${error?.message ?? error}`.split("\n")[0].slice(0, 300);
 }

@@ -1,10 +1,8 @@
 // What this phone says of itself. What is not known is left out, never guessed.
 import { resolutionNs } from "./clock.js";
+import { hasJspi, hasRelaxedSimd, hasThreads } from "./variant.js";
 
 const RUNTIME_VERSION = "2.5.3";
-// Modules that need relaxed SIMD, and threads: instructions that a browser without them refuses.
-const RELAXED_SIMD = [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 15, 1, 13, 0, 65, 1, 253, 15, 65, 2,
-  253, 15, 253, 128, 2, 11];
 
 export async function facts() {
   const agent = navigator.userAgentData;
@@ -22,9 +20,9 @@ export async function facts() {
     automated: navigator.webdriver === true,
     runtime: RUNTIME_VERSION,
     wasm: {
-      simd: WebAssembly.validate(Uint8Array.from(RELAXED_SIMD)),
-      threads: self.crossOriginIsolated === true && typeof SharedArrayBuffer === "function",
-      jspi: "Suspending" in WebAssembly,
+      simd: hasRelaxedSimd(),
+      threads: hasThreads(),
+      jspi: hasJspi(),
     },
     webnn: "ml" in navigator,
     screen: [screen.width, screen.height, devicePixelRatio],

@@ -1,6 +1,7 @@
 // One process of a job, in a Worker that was made for it alone. It is told step by step what to do, so that the page
 // can stop between two steps: {open}, {predict}, {measure}; each answer is {events} or {fault}.
-import { Engine, Fault, firstLine, heapBytes, loadRuntime } from "./engine.js";
+import { Engine, heapBytes, loadRuntime } from "./engine.js";
+import { Fault, firstLine } from "./fault.js";
 import { argmax, look } from "./levels.js";
 import { Subject, sample, warmup } from "./measure.js";
 import { resolutionNs } from "./clock.js";
@@ -20,8 +21,8 @@ export async function receive(message) {
 
 // models: [{sha256, name, bytes: Uint8Array, table: values or null}]; images: {data, count, size} or null; timed: whether
 // latency will be measured here.
-async function open({ models, images, want, timed, delegate, threads, precision }) {
-  const runtime = await loadRuntime(delegate, threads);
+async function open({ models, images, want, timed, precision, ...asked }) {
+  const runtime = await loadRuntime(asked.runtime);
   Object.assign(state, { images, want });
   // The first model of a process pays for the runtime's own start; `init` and `first` are to be the model's.
   if (timed) await warmRuntime(models[0], runtime, precision);
@@ -60,7 +61,7 @@ function loaded(sha256, engine, runtime) {
     // LiteRT.js tells no numbers of nodes.
     delegated: { delegate: accelerator.actual, nodes: whole ? 1 : 0, of: 1, partitions: 1, left: [] },
     adapter: gpu && { name: gpu.description || gpu.architecture || gpu.vendor || "GPU", kind: gpu.software ? "software" : "other" },
-    accelerator: { ...accelerator, load_ns: runtime.loadNs, compile_ns: engine.compileNs },
+    accelerator: { ...accelerator, fetch_ns: runtime.fetchNs, load_ns: runtime.loadNs, compile_ns: engine.compileNs },
   };
 }
 

@@ -1,7 +1,8 @@
 // Pictures -> digits, in a Worker: the same steps as edgebig/ondevice/predict.py. Messages: {step: "load"} for the
 // runtime, {step: "open"} with a model, {step: "read"} with a picture; each is answered, with {fault} where it cannot be done.
 import { findDigits, greyOf } from "../preprocess/index.js";
-import { Engine, Fault, firstLine, loadRuntime } from "./engine.js";
+import { Engine, loadRuntime } from "./engine.js";
+import { Fault, firstLine } from "./fault.js";
 import { argmax, inputTable, look, scores } from "./levels.js";
 
 const DIGIT = [1, 28, 28, 1];
@@ -20,14 +21,14 @@ export async function receive(message) {
 }
 
 // A Worker runs on one accelerator for good.
-async function load({ delegate, threads }) {
-  state.runtime ??= await loadRuntime(delegate, threads);
+async function load({ runtime }) {
+  state.runtime ??= await loadRuntime(runtime);
   return {};
 }
 
 // model: a row of models.json; bytes: its file.
-async function open({ model, bytes, delegate, threads }) {
-  await load({ delegate, threads });
+async function open({ model, bytes, runtime }) {
+  await load({ runtime });
   const engine = await Engine.open(model.name, bytes, state.runtime);
   checkFit(engine, model);
   state.engine?.close();
@@ -35,7 +36,8 @@ async function open({ model, bytes, delegate, threads }) {
   Object.assign(state, { engine, model, table });
   // The first inference pays for what the compiler put off: not the first digit of the user's.
   await engine.classify(new engine.array(engine.size));
-  return { opened: { ...engine.accelerator, loadNs: state.runtime.loadNs, compileNs: engine.compileNs } };
+  const { fetchNs, loadNs } = state.runtime;
+  return { opened: { ...engine.accelerator, loadNs: fetchNs + loadNs, compileNs: engine.compileNs } };
 }
 
 function checkFit(engine, model) {

@@ -1,5 +1,6 @@
 // The reader of this page: one model on one accelerator, in a Worker of its own, which is made anew for another one.
 import { Crew } from "./crew.js";
+import { runtimeFor } from "./variant.js";
 
 export class Reading {
   // link: where models are fetched; changed(state): "loading" | "ready" | "failed", with what to say of it.
@@ -11,7 +12,7 @@ export class Reading {
   // Loads the runtime before anybody knows which model: it is what a first visit waits for.
   warm(delegate) {
     const crew = new Crew("reader.js");
-    const loaded = crew.ask({ step: "load", delegate, threads: 1 });
+    const loaded = runtimeFor(delegate, 1).then((runtime) => crew.ask({ step: "load", runtime }));
     loaded.catch(() => {}); // Who opens a model is told.
     this.crew = crew;
     this.warmed = { delegate, crew, loaded };
@@ -41,9 +42,11 @@ export class Reading {
     const turn = ++this.turn;
     this.tell("loading", `Loading ${model.name}`);
     try {
-      const [crew, bytes] = await Promise.all([this.crewFor(delegate), this.link.bytes(model.file)]);
+      const [crew, runtime, bytes] = await Promise.all([
+        this.crewFor(delegate), runtimeFor(delegate, 1), this.link.bytes(model.file),
+      ]);
       if (turn !== this.turn) return;
-      const answer = await crew.ask({ step: "open", model, bytes, delegate, threads: 1 });
+      const answer = await crew.ask({ step: "open", model, bytes, runtime });
       if (turn !== this.turn) return;
       if (answer.fault) throw new Error(`${answer.fault.problem}. ${answer.fault.hint}`);
       Object.assign(this, { model, delegate });

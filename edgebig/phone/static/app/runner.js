@@ -1,7 +1,9 @@
 // A job on this phone: a fresh Worker for each measurement, and their events passed on; the twin of
 // edgebig/ondevice/runner.py. Nothing is timed while the page is hidden: it waits, and a turn that was begun is done again.
 import { Crew } from "./crew.js";
+import { Fault } from "./fault.js";
 import { pause } from "./link.js";
+import { runtimeFor } from "./variant.js";
 
 const CHUNK = 100;
 // A model that hangs the Worker is told from a slow one by this; a phone that slept does not count as hanging.
@@ -29,7 +31,7 @@ export async function* run(what, attention) {
       }
     }
   } catch (error) {
-    yield error.event ?? { event: "error", code: "child-died", problem: `${error.message}`, hint: "reload the page on the phone" };
+    yield eventOf(error);
     return;
   }
   yield { event: "condition", when: "after", ...(await conditions()) };
@@ -92,16 +94,21 @@ async function opened(what, chosen, timed) {
   for (let tries = 1; ; tries++) {
     const crew = new Crew("process.js");
     try {
-      const { events } = await step(crew, opening(what, chosen, timed));
+      const runtime = await runtimeFor(what.job.delegate, what.job.threads);
+      const { events } = await step(crew, { ...opening(what, chosen, timed), runtime });
       return { crew, events };
     } catch (error) {
       crew.end();
       // A fault of the model or of what was asked for is one at any time.
-      if (error.event && error.event.code !== "child-died") throw error;
+      if (eventOf(error).code !== "child-died") throw error;
       if ((await isReachable()) && tries >= TRIES) throw error;
       await pause(RETRY_MS);
     }
   }
+}
+
+function eventOf(error) {
+  return (error instanceof Fault ? error : new Fault("child-died", error.message, "load the page on the phone again")).event();
 }
 
 function isReachable() {
@@ -120,8 +127,6 @@ function opening({ job, tables, models, images }, chosen, timed) {
     images,
     timed,
     want: job.want,
-    delegate: job.delegate,
-    threads: job.threads,
     precision: job.gpu_precision,
   };
 }
@@ -138,7 +143,7 @@ async function step(crew, message) {
   });
   try {
     const answer = await Promise.race([crew.ask(message), tooLong]);
-    if (answer.fault) throw Object.assign(new Error(answer.fault.problem), { event: answer.fault });
+    if (answer.fault) throw new Fault(answer.fault.code, answer.fault.problem, answer.fault.hint);
     return answer;
   } finally {
     clearInterval(timer);
