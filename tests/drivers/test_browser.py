@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from edgebig import artifact, bench, comparing, device, drivers, measurement, phones
+from edgebig import artifact, bench, comparing, delegation, device, drivers, measurement, phones
 from edgebig.bench import Settings, Subject
+from edgebig.campaign import Found, Row
 from edgebig.comparing.speed import Limits
 from edgebig.data import source
 from edgebig.device import BrowserDevice
@@ -24,9 +25,10 @@ from edgebig.drivers import reception
 from edgebig.errors import DeviceError, EdgebigError
 from edgebig.measurement import Measurement
 from edgebig.ondevice import infer
+from edgebig.phone import hub
 from edgebig.phone.serving import Served
 from edgebig.recipe import Data
-from edgebig.report import table
+from edgebig.report import several, table
 from tests.phone import client
 from tests.phone.client import PIXEL, Phone, events_of
 
@@ -440,3 +442,74 @@ def test_the_files_of_devices_say_what_they_are() -> None:
     assert device.load("phone-usb").model_dump()["usb"] is True
     with pytest.raises(EdgebigError, match="delegate"):
         device.of_facts({"name": "x", "kind": "browser", "delegate": "xnnpack"}, "x.toml")
+
+
+def test_no_native_figure_is_read_beside_a_browsers(
+    measuring: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    running, served = measuring(target())
+    Phone(served).live()
+    phone = record_of(running.result()[0])
+    native = phone.model_copy(
+        update={"device": measurement.Open.model_validate({"name": "pi", "kind": "ssh"})}
+    )
+    rows = [Row("phone", "", phone, Path("a.json")), Row("pi", "", native, Path("b.json"))]
+    several.show(Found(rows), Console(width=100))
+    shown = capsys.readouterr().out
+    first, second = shown.split("(browser)")
+    assert "pi " in first
+    assert "phone " not in first
+    assert "phone " in second.split("all:")[0]
+
+
+def test_a_delegate_that_fell_back_is_told(measuring: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {"asked": "webgpu", "actual": "wasm", "fully": False, "variant": "simd"}
+    taken = {"delegate": "wasm", "nodes": 0, "of": 1, "partitions": 1, "left": []}
+    lies(
+        monkeypatch,
+        lambda event: (
+            event | {"delegated": taken, "accelerator": told} if event["event"] == "loaded" else event
+        ),
+    )
+    running, served = measuring(target(delegate="webgpu"))
+    Phone(served).live()
+    record = record_of(running.result()[0])
+    (model,) = record.models
+    assert (model.verdict, model.cause) == ("PARTIAL", "webgpu was asked for, and wasm ran it")
+    assert model.delegate.told is not None
+    assert model.delegate.told.model_dump() == told
+    assert delegation.shortfalls(record)
+
+
+def test_a_gpu_that_a_processor_plays_is_software(measuring: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    adapter = {"name": "SwiftShader", "kind": "software"}
+    taken = {"delegate": "webgpu", "nodes": 1, "of": 1, "partitions": 1, "left": []}
+    lies(
+        monkeypatch,
+        lambda event: (
+            event | {"delegated": taken, "adapter": adapter} if event["event"] == "loaded" else event
+        ),
+    )
+    running, served = measuring(target(delegate="webgpu"))
+    Phone(served).live()
+    record = record_of(running.result()[0])
+    assert (record.provenance, record.models[0].verdict) == ("software", "OK")
+
+
+def test_a_phone_that_falls_asleep_is_told_of_and_waited_for(
+    measuring: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(hub, "AWAY_S", 0.2)
+    running, served = measuring(target())
+    phone = Phone(served)
+    identity = phone.join()
+    task = phone.job(identity)
+    said, end_s = "", time.monotonic() + LIMIT_S
+    while "asleep or out of reach" not in said and time.monotonic() < end_s:
+        said += capsys.readouterr().err
+        time.sleep(0.05)
+    assert "phone-1 is asleep or out of reach; it goes on when its page is in front again" in said
+    again = next(data for event, data in phone.line(identity, has=task["number"]) if event == "job")
+    assert again["number"] == task["number"]
+    phone._work(identity, again)
+    record_of(running.result()[0])

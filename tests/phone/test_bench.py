@@ -23,7 +23,9 @@ from edgebig.data.examples import per_class
 from edgebig.measurement import Measurement
 from edgebig.ondevice import infer
 from edgebig.phone.runtime import Runtime
+from edgebig.phone.serving import Served
 from edgebig.recipe import Data
+from tests.phone.client import Phone
 
 pytestmark = pytest.mark.browser
 pytest.importorskip("uvicorn", reason="needs uvicorn")
@@ -191,3 +193,21 @@ def test_the_page_is_open_until_ctrl_c(here: Path, chromium: Any) -> None:
     (serving,) = [json.loads(line) for line in printed.splitlines()]
     assert serving["url"] == running.url
     assert len(serving["fingerprint"].split(":")) == 32
+
+
+def test_ctrl_c_tells_the_phones_and_ends_at_once(here: Path) -> None:
+    (here / "devices" / "loop.toml").write_text(
+        'kind = "browser"\naddress = "127.0.0.1"\nplain_http = true\n'
+    )
+    with command(
+        here, "bench", "digits-nano", "--device", "loop", "--phones", "2", "--examples", "20"
+    ) as running:
+        address, token = running.address().split("/#t=")
+        phone = Phone(Served(address, token, int(address.rpartition(":")[2])))
+        line = phone.line(phone.join())
+        assert next(event for event, _ in line if event == "job")
+        running.process.send_signal(signal.SIGINT)
+        assert dict(line)["end"]["why"]
+        assert running.process.wait(15) == 130
+    assert "Traceback" not in "".join(running.said)
+    assert "nothing else was recorded" in "".join(running.said)
