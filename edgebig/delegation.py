@@ -58,10 +58,13 @@ def verdict(parity: Parity | None, delegate: Delegate) -> tuple[Verdict, str]:
             f"{parity.largest_tolerance:g} are allowed, {parity.labels_differ} of {parity.n} labels differ"
         )
     if not parity.holds:
-        return "WRONG", (
+        found = (
             f"outputs differ from the reference kernels by {parity.rms_difference:.2g} {parity.unit} "
             f"(root mean square, tolerance {parity.tolerance:g}), {parity.labels_differ} of {parity.n} labels differ"
         )
+        if not parity.told:
+            return "UNCHECKED", f"{found}: so few examples do not tell whether it is wrong, use more"
+        return "WRONG", found
     if delegate.asked not in PLAIN and not delegate.whole:
         return "PARTIAL", shortfall(delegate)
     return "OK", ""

@@ -24,7 +24,7 @@ def test_parity_in_steps_of_int8() -> None:
     assert same.model_dump() == {
         "n": 2, "unit": "steps", "largest_difference": 0.0, "rms_difference": 0.0, "tolerance": 0.75,
         "largest_tolerance": None,
-        "labels_differ": 0, "holds": True,
+        "labels_differ": 0, "holds": True, "told": True,
     }  # fmt: skip
     off = outputs.copy()
     off[0, 0] = -128  # 228 steps, which int8 arithmetic would wrap round
@@ -51,6 +51,35 @@ def test_parity_of_floats_and_a_nan_that_must_not_pass() -> None:
     found = tflite.parity(broken, reference)
     assert not found.holds
     assert np.isfinite([found.largest_difference, found.rms_difference]).all()  # JSON has no infinity
+
+
+def test_a_few_examples_do_not_tell_a_near_decision_from_wrong_kernels() -> None:
+    reference = np.tile(np.int8([100, -128, 3, 0, 0, 0, 0, 0, 0, 0]), (20, 1))
+    near = reference.copy()
+    near[7, 2] += 17
+    found = tflite.parity(near, reference)
+    assert (found.holds, found.told) == (False, False)
+    # The same in every example, or more than any rounding, is told by as few; and of floats any.
+    everywhere, wild = reference.copy(), reference.copy()
+    everywhere[:, 2] += 17
+    wild[7, 2] += 90
+    for outputs in (everywhere, wild, reference + np.int8(1)):
+        found = tflite.parity(outputs, reference)
+        assert (found.holds, found.told) == (False, True)
+    floats = np.tile(np.float32([0.25, 0.75]), (20, 1))
+    off = floats.copy()
+    off[3, 1] = 0.9
+    assert tflite.parity(off, floats).told
+    assert tflite.parity(near[:1], reference[:1]).told
+
+
+@pytest.mark.parametrize(("n", "told"), [(20, False), (400, True)])
+def test_other_labels_are_told_by_enough_examples(n: int, told: bool) -> None:
+    reference = np.tile(np.int8([1, 0]), (n, 1))
+    outputs = reference.copy()
+    outputs[: n // 20] = [0, 1]
+    found = tflite.parity(outputs, reference)
+    assert (found.holds, found.told) == (False, told)
 
 
 @pytest.mark.parametrize(("differing", "holds"), [(2, True), (3, False)])
