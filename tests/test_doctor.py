@@ -365,6 +365,25 @@ def test_vulkan_names_software(
     assert (check.state, check.detail) == (state, detail)
 
 
+@pytest.mark.parametrize(
+    ("told", "state", "detail"),
+    [
+        ({}, "optional", "none that takes pictures (/dev/video*, libcamera)"),
+        ({"cameras": ["/dev/video2 C920"]}, "ok", "/dev/video2 C920"),
+        ({"refused": ["/dev/video0"]}, "broken", "/dev/video0: may not be opened"),
+        ({"own": ["imx219"], "picamera2": True}, "ok", "imx219, by libcamera"),
+        ({"own": ["imx219"]}, "broken", "imx219, by libcamera, which this Python has no picamera2 for"),
+    ],
+)
+def test_cameras(monkeypatch: pytest.MonkeyPatch, told: dict[str, object], state: str, detail: str) -> None:
+    monkeypatch.setattr("platform.system", lambda: "Linux")
+    facts = {"cameras": [], "own": [], "picamera2": False, "refused": [], **told}
+    ended = proof.Outcome(0, json.dumps({"told": facts}), "", 1)
+    monkeypatch.setattr(machine, "run_python", lambda *arguments: ended)
+    check = only(machine.camera())
+    assert (check.state, check.detail, bool(check.mend)) == (state, detail, state != "ok")
+
+
 def test_an_emulator_that_does_not_emulate(tool: Tool) -> None:
     tool("qemu-aarch64", "echo 'unsupported syscall' >&2; exit 1")
     tool("qemu-arm-static", 'test "$(/usr/bin/head -c 4 "$1" | /usr/bin/tail -c 3)" = ELF && exit 42')

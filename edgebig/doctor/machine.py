@@ -122,10 +122,15 @@ def ssh() -> list[Check]:
 _CAMERA_CHILD = """
 sys.path.append(sys.argv[1])
 from edgebig.ondevice import cameras
-found = cameras.video4linux("/")
-tell(cameras=[one["path"] + " " + one["name"] for one in found if "problem" not in one],
-     refused=[one["path"] for one in found if "problem" in one])
+import importlib.util
+found = cameras.found("/")
+usable = [one for one in found if "problem" not in one]
+tell(cameras=[one["path"] + " " + one["name"] for one in usable if one["by"] == "Video4Linux"],
+     own=[one["name"] for one in usable if one["by"] == "libcamera"],
+     picamera2=importlib.util.find_spec("picamera2") is not None,
+     refused=[one["path"] for one in found if one["by"] == "Video4Linux" and "problem" in one])
 """
+_PICAMERA2_MEND = "sudo apt install python3-picamera2, then: python3 -m venv --system-site-packages"
 
 
 def camera() -> list[Check]:
@@ -135,14 +140,17 @@ def camera() -> list[Check]:
     facts = outcome.facts()
     if outcome.code != 0:
         return [Check("camera", "broken", outcome.fault(), "unplug the camera and plug it in again")]
-    if facts["cameras"]:
-        return [Check("camera", "ok", ", ".join(facts["cameras"]))]
+    own = [f"{name}, by libcamera" for name in facts["own"]]
+    if own and not facts["picamera2"]:
+        what = "; ".join([*facts["cameras"], *own])
+        return [Check("camera", "broken", f"{what}, which this Python has no picamera2 for", _PICAMERA2_MEND)]
+    if facts["cameras"] or own:
+        return [Check("camera", "ok", "; ".join([*facts["cameras"], *own]))]
     if facts["refused"]:
         mend = "sudo usermod -aG video $USER, then log in again"
         return [Check("camera", "broken", f"{', '.join(facts['refused'])}: may not be opened", mend)]
-    return [
-        Check("camera", "optional", "no /dev/video*", "plug one in; a Raspberry Pi's own needs picamera2")
-    ]
+    mend = "plug one in; videos, pictures and streams need none"
+    return [Check("camera", "optional", "none that takes pictures (/dev/video*, libcamera)", mend)]
 
 
 _PICAMERA2_CHILD = """
@@ -164,12 +172,18 @@ tell(detail=cv2.__version__)
 
 
 def picamera2() -> list[Check]:
-    mend = "sudo apt install python3-picamera2, then: python3 -m venv --system-site-packages"
-    return [_module("picamera2", _PICAMERA2_CHILD, "for a Raspberry Pi's own camera", mend)]
+    return [_module("picamera2", _PICAMERA2_CHILD, "for a Raspberry Pi's own camera", _PICAMERA2_MEND)]
 
 
 def opencv() -> list[Check]:
-    return [_module("OpenCV", _OPENCV_CHILD, "for USB cameras", "pip install opencv-python-headless")]
+    return [
+        _module(
+            "OpenCV",
+            _OPENCV_CHILD,
+            "for cameras by USB, videos and streams",
+            "pip install opencv-python-headless",
+        )
+    ]
 
 
 def _module(name: str, child: str, purpose: str, mend: str) -> Check:

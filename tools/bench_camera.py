@@ -1,0 +1,121 @@
+"""Whether the camera's loop is bound by the camera: frames a second, what is left out, and the latency of a frame.
+
+    python tools/bench_camera.py [MODEL] [--seconds 20] [--per-s 30] [--json OUT]
+
+A lossless video of 640x480 (FFV1) with five digits of the embedded data, moving and in noise, stands for a camera:
+it is read at its own pace by the very processes of `edgebig camera`, with the drawn pictures that a window or a page
+shows. Latency is from when a frame was taken until its answer and its picture leave the runner. The same video is then
+read as fast as it goes, which tells the most that this machine can. CPU seconds a frame say what it costs where other
+programs share the machine, as `load` tells.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import resource
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from edgebig import artifact, camera, device, files, runs
+
+DIGITS = "31425"
+SIZE = (640, 480)
+WARM_UP_FRAMES = 30
+
+
+def page(rng: np.random.Generator, images: Any, shift: int) -> Any:
+    """uint8 (480, 640, 3): the digits dark on paper, under light that falls off to one side."""
+    light = np.linspace(235, 190, SIZE[0])[None].repeat(SIZE[1], 0)
+    ink = np.zeros(SIZE[::-1])
+    for place, image in enumerate(images):
+        top, left = 190 + shift % 9, 30 + 118 * place + shift % 13
+        ink[top : top + 84, left : left + 84] = (
+            np.asarray(Image.fromarray(image).resize((84, 84)), float) / 255
+        )
+    grey = light * (1 - 0.75 * ink) + rng.normal(0, 3, SIZE[::-1])
+    return np.clip(grey, 0, 255).astype(np.uint8)[..., None].repeat(3, 2)
+
+
+def write_video(path: Path, frames: int, per_s: float) -> None:
+    rng = np.random.default_rng(0)
+    with np.load(runs.ZOO / "digits-5k.npz") as data:
+        images, labels = data["images"][data["split"] == 0], data["labels"][data["split"] == 0]
+    chosen = [images[labels == int(digit)][7].reshape(28, 28) for digit in DIGITS]
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*"FFV1"), per_s, SIZE)
+    for number in range(frames):
+        writer.write(page(rng, chosen, number))
+    writer.release()
+
+
+def measure(model: artifact.Artifact, video: Path, *, live: bool) -> dict[str, Any]:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    settings = camera.Settings(str(video), every_frame_of="none" if live else "files", jpeg=True)
+    frames, end, times_s = [], {}, []
+    for event in camera.watch(model, device.load("local"), settings):
+        if event["event"] == "frame":
+            frames.append({key: value for key, value in event.items() if key != "jpeg"})
+            times_s.append(time.monotonic())
+        elif event["event"] == "end":
+            end = event
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    settled, spent_s = frames[WARM_UP_FRAMES:], times_s[-1] - times_s[WARM_UP_FRAMES]
+    names = ("pre_ms", "inference_ms", "post_ms", "latency_ms")
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {
+        "frames": len(settled),
+        "per_s": round((len(settled) - 1) / spent_s, 2),
+        "dropped": end["dropped"],
+        "unshown": end["unshown"],
+        "read_right": round(sum(frame["label"] == DIGITS for frame in settled) / len(settled), 4),
+        **{
+            name: {
+                f"p{q}": round(float(np.percentile([frame[name] for frame in settled], q)), 2)
+                for q in (50, 90)
+            }
+            for name in names
+        },
+        "cpu_ms_a_frame": round(1000 * cpu_s / len(frames), 1),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", nargs="?", default="digits")
+    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--per-s", type=float, default=30)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    model = artifact.load(runs.resolve_model(arguments.model))
+    with tempfile.TemporaryDirectory() as folder:
+        video = Path(folder) / "five.mkv"
+        write_video(video, round(arguments.seconds * arguments.per_s), arguments.per_s)
+        load = [round(value, 2) for value in os.getloadavg()]
+        live = measure(model, video, live=True)
+        fastest = measure(model, video, live=False)
+    record = {
+        "schema": 1,
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": {"machine": platform.machine(), "cores": os.cpu_count(), "load": load},
+        "model": {"name": model.path.stem, "sha256": model.sha256},
+        "camera": {"size": SIZE, "per_s": arguments.per_s, "digits": len(DIGITS)},
+        "live": live,
+        "as_fast_as_it_goes": fastest,
+    }
+    for name in ("live", "as_fast_as_it_goes"):
+        print(f"{name}: {record[name]}")
+    if arguments.json:
+        files.write_json(arguments.json, record)
+
+
+if __name__ == "__main__":
+    main()
