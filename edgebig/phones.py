@@ -69,7 +69,7 @@ def measure(
 
 @dataclass
 class Visits:
-    """The phones of one reception, a thread for each. `on_done`: told of each as it ends."""
+    """The phones of one reception, a thread for each. `on_done`: told of each as it ends; `on_bug`: called on one."""
 
     subject: Callable[[], Subject]
     target: BrowserDevice
@@ -77,6 +77,7 @@ class Visits:
     place: Callable[[str], Path]
     earlier: Measurement | None = None
     on_done: Callable[[Phone], None] = lambda phone: None
+    on_bug: Callable[[], None] = lambda: None
     _found: dict[int, Phone] = field(default_factory=dict)
     _bugs: list[str] = field(default_factory=list)
 
@@ -122,6 +123,7 @@ class Visits:
             say(f"{phone.name} ({phone.about}): {phone.failure and phone.failure.problem.splitlines()[0]}")
         except Exception:  # noqa: BLE001  # A bug: its traceback is told in the main thread, by the one who names bugs.
             self._bugs.append(traceback.format_exc())
+            self.on_bug()
             return
         self._found[number] = phone
         self.on_done(phone)

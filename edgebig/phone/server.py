@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import traceback
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -52,7 +53,7 @@ def app(site: Site, hub: Hub, token: str, origins: frozenset[str]) -> ASGIApp:
             Route("/api/rows", routes.rows),
             Route("/{path:path}", routes.asset),
         ],
-        exception_handlers={Refused: _refused},
+        exception_handlers={Refused: _refused, Exception: _bug},
     )
     hosts = frozenset(origin.partition("://")[2] for origin in origins)
     open_paths = frozenset({"/", *(f"/{path}" for path in site.assets)})
@@ -64,6 +65,14 @@ async def _refused(request: Request, error: Exception) -> Response:
 
     assert isinstance(error, Refused)
     return JSONResponse(error.body, error.status, {"cache-control": "no-store"})
+
+
+async def _bug(request: Request, error: Exception) -> Response:
+    from starlette.responses import JSONResponse
+
+    # uvicorn's log is off, which would tell of every client that hangs up.
+    traceback.print_exception(error)
+    return JSONResponse({"problem": "the host has a bug", "hint": "its terminal tells more"}, 500)
 
 
 class _Routes:
@@ -186,11 +195,16 @@ async def _body(request: Request, most: int) -> Any:
 
 
 async def _read(request: Request, most: int) -> bytes:
+    from starlette.requests import ClientDisconnect
+
     read = bytearray()
-    async for part in request.stream():
-        read += part
-        if len(read) > most:
-            raise Refused(413, f"more than {most} bytes", "send less at once")
+    try:
+        async for part in request.stream():
+            read += part
+            if len(read) > most:
+                raise Refused(413, f"more than {most} bytes", "send less at once")
+    except ClientDisconnect:
+        raise Refused(400, "it was cut off") from None
     return bytes(read)
 
 

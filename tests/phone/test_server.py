@@ -249,6 +249,29 @@ def test_a_body_that_is_too_large_is_not_read(kept: Server) -> None:
             assert connection.recv(100).startswith(b"HTTP/1.1 413")
 
 
+def test_a_body_that_is_cut_off_is_no_bug(kept: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    head = (
+        f"POST /api/join HTTP/1.1\r\nHost: 127.0.0.1:{kept.served.port}\r\nContent-Type: application/json\r\n"
+        f"X-Edgebig-Token: {kept.served.token}\r\nContent-Length: 100\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", kept.served.port), timeout=5) as connection:
+        connection.sendall(head.encode() + b'{"facts"')
+    assert kept.client.request("GET", "/api/rows").status == 200
+    time.sleep(0.1)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_bug_of_the_hosts_is_seen(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with server() as one:
+        monkeypatch.setattr(one.hub, "rows", lambda: 1 / 0)
+        answer = one.client.request("GET", "/api/rows")
+        assert (answer.status, answer.json()["problem"]) == (500, "the host has a bug")
+        assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
 def test_who_sends_nothing_or_a_byte_at_a_time_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serving_module, "_LOOK_EVERY_S", 0.05)
     monkeypatch.setattr(serving_module, "_MOST_LOOKS", 4)
