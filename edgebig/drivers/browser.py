@@ -13,21 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from edgebig import files, flatbuffer
+from edgebig import files
 from edgebig.device import BrowserDevice
-from edgebig.drivers.protocol import Capabilities, DeviceFacts, Event, Job, JobModel, Provenance, raise_fault
+from edgebig.drivers import pagejob
+from edgebig.drivers.protocol import Capabilities, DeviceFacts, Event, Job, Provenance, raise_fault
 from edgebig.drivers.reception import Reception
 from edgebig.errors import DeviceError, EdgebigError
 from edgebig.ondevice import infer
-from edgebig.ondevice.faults import Fault
 from edgebig.phone import facts
 from edgebig.phone.hub import Again, Handset
 from edgebig.phone.serving import check_installed
 from edgebig.progress import say
 
 _LOOK_S = 0.25
-_EDGES = ("float32", "uint8")
-_CONVERTED = "edgebig convert MODEL --for browser makes one that does"
 
 
 class BrowserDriver:
@@ -120,7 +118,7 @@ class BrowserSession:
 
     def run(self, job: Job, deadline_s: float) -> Iterator[Event]:
         """What was not whole when the page was loaded anew is asked for again, so that the events are as of one run."""
-        _check_asked(job)
+        pagejob.check_asked(job)
         end_s, asked, begun = time.monotonic() + deadline_s, job, False
         while True:
             self._give(asked)
@@ -188,22 +186,11 @@ class BrowserSession:
         return event | {"labels": [int(label) for label in np.argmax(values.reshape(rows, -1), axis=1)]}
 
     def _give(self, job: Job) -> None:
-        """The job as the page reads it: without paths of this machine, its pictures without a header."""
-        told, tables = job.to_json(), {}
-        for model, row in zip(job.models, told["models"], strict=True):
-            data = self._paths[model.sha256].read_bytes()
-            self._reception.hub.put(model.sha256, data)
-            row["name"] = Path(model.name).stem
-            source, self._outputs[model.sha256] = _edges(data, model.name)
-            table = _table(source, model)
-            if table is not None:
-                tables[model.sha256] = table
-        if job.inputs is not None:
-            images_u8 = np.load(self._paths[job.inputs], mmap_mode="r", allow_pickle=False)[: job.examples]
-            raw = np.ascontiguousarray(images_u8).tobytes()
-            told["inputs"], told["inputs_shape"] = files.sha256_bytes(raw), list(images_u8.shape)
-            self._reception.hub.put(told["inputs"], raw)
-        self._reception.hub.give(self._phone, told, tables, _steps(job))
+        asked = pagejob.of_job(job, self._paths)
+        self._outputs = dict(asked.outputs)
+        for sha256, blob in asked.blobs.items():
+            self._reception.hub.put(sha256, blob)
+        self._reception.hub.give(self._phone, asked.told, asked.tables, asked.steps)
 
 
 class _Whole:
@@ -241,39 +228,6 @@ class _Whole:
         return self._job.model_copy(update={"want": want, "resume_from": resume_from})
 
 
-def _edges(data: bytes, name: str) -> tuple[infer.Tensor, infer.Tensor]:
-    """The input and the output. Raises EdgebigError where a browser takes them not."""
-    contract = flatbuffer.io_contract(data, name)
-    if len(contract.inputs) != 1 or len(contract.outputs) != 1:
-        raise EdgebigError(
-            f"{name}: {len(contract.inputs)} inputs and {len(contract.outputs)} outputs, not one of each",
-            "use a model with one picture in, one row of scores out",
-        )
-    edges = (contract.inputs[0], contract.outputs[0])
-    for edge in edges:
-        if edge.dtype not in _EDGES or edge.shape[0] != 1:
-            raise EdgebigError(
-                f"{name}: {edge.dtype} {tuple(edge.shape)}; LiteRT.js takes float32 or uint8 and a batch of 1",
-                _CONVERTED,
-            )
-    source, scores = (
-        infer.Tensor(edge.name, edge.dtype, edge.shape, edge.scale or 0.0, edge.zero_point or 0)
-        for edge in edges
-    )
-    return source, scores
-
-
-def _table(source: infer.Tensor, model: JobModel) -> list[float] | None:
-    """What each of 256 levels becomes in the input; None where no pictures go in. Raises EdgebigError."""
-    if model.preprocessing is None:
-        return None
-    try:
-        table = infer.input_table(source, model.preprocessing)
-    except Fault as fault:
-        raise_fault(fault.event())
-    return [float(value) for value in table]
-
-
 def _machine(phone: Handset) -> dict[str, Any]:
     """What the phone says of itself, under the names of a board's facts where it has them."""
     told = phone.facts
@@ -288,20 +242,3 @@ def _machine(phone: Handset) -> dict[str, Any]:
         "browser": facts.browser(told),
     }
     return {**{key: value for key, value in told.items() if key not in known}, **known}
-
-
-def _check_asked(job: Job) -> None:
-    """Raises EdgebigError where the job wants what no browser gives: cores, heat, a profile, a soak."""
-    asked = {
-        "--cores": job.cores, "--priority": job.priority is not None, "--soak": job.soak_s,
-        "--cool-down": job.cool_down_c is not None, "--profile": "profile" in job.want,
-        "devices probe": "probe" in job.want,
-    }  # fmt: skip
-    if wanted := [option for option, value in asked.items() if value]:
-        raise EdgebigError(f"a browser has nothing for {', '.join(wanted)}", "leave it out")
-
-
-def _steps(job: Job) -> int:
-    pictures = job.examples * sum(model.preprocessing is not None for model in job.models)
-    turns = (job.processes - job.resume_from) * job.rounds * len(job.models)
-    return pictures * ("predictions" in job.want) + turns * ("latency" in job.want)
