@@ -11,7 +11,9 @@ from .parts import connected, plausible, weighted_median
 from .sampling import enlarge, quantile, reduce, slide, soften
 
 if TYPE_CHECKING:
-    from .sampling import Bytes, Ints, Shorts
+    import numpy.typing as npt
+
+    from .sampling import Bytes, Shorts
 
 FULL = 1020  # ink that takes all of the light: four times 255
 DARK = 80  # on paper darker than this, ink is held against this: there noise is a large part
@@ -29,25 +31,26 @@ def is_light_on_dark(work: Bytes) -> bool:
     The skewness of the differences tells which way; the edge of a shadow stands out both ways alike. Taken over
     windows of three sizes, since strokes are of any width.
     """
-    small = reduce(work, -(-max(work.shape) // POLARITY_SIDE)).astype(np.int64)
+    small = reduce(work, -(-max(work.shape) // POLARITY_SIDE)).astype(np.int32)
     total = 0.0
     for windows in (16, 5, 2):
         apart = small - _mean_around(small, max(1, min(small.shape) // windows // 2))
         square = apart * apart
-        spread = float(square.sum()) / apart.size + 1
-        total += float((square * apart).sum()) / apart.size / (spread * float(np.sqrt(spread)))
+        spread = float(square.sum(dtype=np.int64)) / apart.size + 1
+        total += float((square * apart).sum(dtype=np.int64)) / apart.size / (spread * float(np.sqrt(spread)))
     return total > LIGHT
 
 
-def _mean_around(a: Ints, reach: int) -> Ints:
+def _mean_around(a: npt.NDArray[np.int32], reach: int) -> npt.NDArray[np.int32]:
     """The mean of the square that reaches so far to every side, as far as it lies in the picture, rounded down."""
-    count = np.ones((), np.int64)
+    count = np.ones((), np.int32)
     for axis in (0, 1):
         n = a.shape[axis]
         first, last = np.maximum(np.arange(n) - reach, 0), np.minimum(np.arange(n) + reach + 1, n)
-        total = np.insert(np.cumsum(a, axis), 0, 0, axis)
+        total = np.zeros((a.shape[0] + (axis == 0), a.shape[1] + (axis == 1)), np.int32)
+        np.cumsum(a, axis, np.int32, out=total[1:] if axis == 0 else total[:, 1:])
         a = total.take(last, axis) - total.take(first, axis)
-        count = count * (last - first).reshape((-1, 1) if axis == 0 else (1, -1))
+        count = count * (last - first).astype(np.int32).reshape((-1, 1) if axis == 0 else (1, -1))
     return a // count
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .sampling import quantile, resample, slide
+from .sampling import framed, quantile, resample, slide
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -50,7 +50,7 @@ def _even(bold: Bytes) -> Bytes:
     radius = (wish - width) * side / (2 * (side - wish))
     halves = int(2 * abs(radius) + 0.5)
     reach = (halves + 1) // 2
-    drawn = np.pad(bold, reach)
+    drawn = framed(bold, reach)
     before = drawn
     for step in range(reach):
         before, drawn = drawn, _brushed(drawn, step % 2 == 0, radius > 0)
@@ -62,7 +62,7 @@ def _even(bold: Bytes) -> Bytes:
 def _brushed(a: Bytes, cross: bool, wider: bool) -> Bytes:
     """The largest (smallest) of each pixel and its four neighbours (cross), or of all eight: in turn, an octagon."""
     pick = np.maximum if wider else np.minimum
-    p = np.pad(a, 1)
+    p = framed(a, 1)
     down: Bytes = pick(pick(p[:-2], p[2:]), p[1:-1])
     if cross:
         across: Bytes = pick(pick(p[1:-1, :-2], p[1:-1, 2:]), down[:, 1:-1])
@@ -76,7 +76,7 @@ def stroke_width(bold: Bytes) -> float:
 
     The edge is measured as M. W. Crofton did, by what lines in four directions cross.
     """
-    p = np.pad(bold, 1).astype(np.int32)
+    p = framed(bold, 1).astype(np.int32)
     straight = _change(p[1:], p[:-1]) + _change(p[:, 1:], p[:, :-1])
     slanted = _change(p[1:, 1:], p[:-1, :-1]) + _change(p[1:, :-1], p[:-1, 1:])
     edge = (straight + slanted * 0.7071067811865476) * 0.39269908169872414

@@ -10,7 +10,7 @@ import numpy as np
 from . import rules
 from .ink import MIN_INK, threshold
 from .parts import connected, plausible, select, weighted_median
-from .sampling import slide
+from .sampling import framed, slide
 
 if TYPE_CHECKING:
     from .ink import Scene
@@ -183,7 +183,7 @@ class _Gaps:
         """Its outermost pixels, (N, 2) as y, x: at most EDGE, evenly chosen."""
         if part not in self.edge:
             x0, y0, _, _ = self.parts.box[part]
-            own = np.pad(self.parts.mask(np.array([part]), self.parts.box[part], self.width), 1)
+            own = framed(self.parts.mask(np.array([part]), self.parts.box[part], self.width), 1)
             inner = own[:-2, 1:-1] & own[2:, 1:-1] & own[1:-1, :-2] & own[1:-1, 2:]
             ys, xs = np.nonzero(own[1:-1, 1:-1] & ~inner)
             points = np.stack([ys + y0, xs + x0], 1)

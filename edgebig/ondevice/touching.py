@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .sampling import quantile, resample
+from .sampling import framed, quantile, resample
 from .strokes import Group
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _halves(group: Group, scene: Scene) -> tuple[Group, Group] | None:
 
 def _stroke(small: Bytes) -> float:
     """The mean stroke width: twice the area by the edge's length."""
-    bold = np.pad(small > small.max() // 2, 1)
+    bold = framed(small > small.max() // 2, 1)
     crossings = int((bold[1:] != bold[:-1]).sum()) + int((bold[:, 1:] != bold[:, :-1]).sum())
     return 2 * int(bold.sum()) / max(crossings * (np.pi / 4), 1)
 
