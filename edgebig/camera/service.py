@@ -130,6 +130,8 @@ def install(model: Artifact, settings: Settings, wanted: Wanted) -> list[str]:
     network = "://" in settings.source
     text = unit(arguments, what=model.path.stem, user=user, record=record, network=network)
     files.write_text(path, text)
+    if "@" in settings.source:
+        path.chmod(0o600)  # A stream's password stands in it.
     start = ["systemctl daemon-reload", f"systemctl enable --now {NAME}"]
     if not as_root:
         start = [f"sudo {line}" for line in [f"cp {shlex.quote(str(path))} {SYSTEM}/", *start]]

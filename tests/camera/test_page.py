@@ -9,6 +9,7 @@ import io
 import json
 import shutil
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,6 +21,8 @@ from PIL import Image
 from edgebig.camera import page as pages
 from edgebig.camera.page import Newest, Page
 from edgebig.errors import EdgebigError
+from edgebig.ondevice import opencv
+from edgebig.ondevice.faults import Fault
 
 
 def jpeg(shade: int = 0, size: tuple[int, int] = (64, 48)) -> bytes:
@@ -231,6 +234,27 @@ def test_the_newest_is_waited_for_and_ends() -> None:
     newest.end()
     assert newest.newer(0, 1) == (2, b"b")
     assert newest.newer(2, 1) is None
+
+
+def test_it_is_a_source_as_a_camera_in_the_network_is(page: Page) -> None:
+    pytest.importorskip("cv2", reason="needs OpenCV")
+    ended = threading.Event()
+
+    def feed() -> None:
+        while not ended.wait(0.01):
+            page.show(frame(picture=jpeg(90)))
+
+    threading.Thread(target=feed, daemon=True).start()
+    source = opencv.stream(f"{page.url}stream")
+    came = [next(source.given)[1] for _ in range(3)]
+    page.close()
+    ended.set()
+    with pytest.raises(Fault, match="gives no pictures any more"):
+        list(source.given)
+    assert (source.live, {image.size for image in came if isinstance(image, Image.Image)}) == (
+        True,
+        {(64, 48)},
+    )
 
 
 def until(is_so: Callable[[], bool]) -> None:

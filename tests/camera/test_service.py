@@ -133,6 +133,8 @@ def test_a_user_is_told_what_to_run_and_nothing_is_run(as_user: Path) -> None:
     assert key(path.read_text(), "User") == "pi"
     service.install(MODEL, Settings(rotate=90), Wanted())  # Its own may be written again.
     assert "--rotate 90" in path.read_text()
+    service.install(MODEL, Settings("rtsp://ann:secret@camera/1"), Wanted())
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_file_of_another_is_left_alone(as_user: Path) -> None:

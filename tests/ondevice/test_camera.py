@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFont
 
 from edgebig.ondevice import camera, drawing, predict
 from edgebig.ondevice.camera import Answer
@@ -209,3 +209,17 @@ def test_boxes_and_labels_are_drawn_and_the_picture_is_left_as_it_was() -> None:
     assert ys.max() == pytest.approx(81, abs=2)
     assert grey.getcolors() == [(20000, (128, 128, 128))]
     assert Image.open(io.BytesIO(drawing.jpeg(grey, digits, 50, 80))).size == (50, 25)
+
+
+def test_labels_are_as_high_with_an_older_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
+    load = ImageFont.load_default
+
+    def older(*arguments: Any, **keywords: Any) -> Any:
+        if keywords:
+            raise TypeError("load_default() got an unexpected keyword argument 'size'")
+        return load()
+
+    monkeypatch.setattr(drawing.ImageFont, "load_default", older)
+    drawing._label.cache_clear()
+    assert drawing._label("7", 40).height == 40
+    drawing._label.cache_clear()
