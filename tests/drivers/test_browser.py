@@ -21,11 +21,11 @@ from edgebig.campaign import Found, Row
 from edgebig.comparing.speed import Limits
 from edgebig.data import source
 from edgebig.device import BrowserDevice
-from edgebig.drivers import reception
+from edgebig.drivers import browser, reception
 from edgebig.errors import DeviceError, EdgebigError
 from edgebig.measurement import Measurement
 from edgebig.ondevice import infer
-from edgebig.phone import hub
+from edgebig.phone import hub, server
 from edgebig.phone.serving import Served
 from edgebig.recipe import Data
 from edgebig.report import several, table
@@ -60,6 +60,8 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Served]:
     box: queue.Queue[Served] = queue.Queue()
     monkeypatch.setattr(reception, "_show", lambda served, secured: box.put(served))
     monkeypatch.setattr(reception.runtime, "ready", lambda cache, given: {})
+    for module in (server, reception, browser):
+        monkeypatch.setattr(module, "_LOOK_S", 0.01)
     return lambda: box.get(timeout=LIMIT_S)
 
 
@@ -297,8 +299,9 @@ def test_where_nobody_comes(measuring: Any) -> None:
     assert "phone-usb" in error.hint
 
 
+@pytest.mark.slow
 def test_where_fewer_come(measuring: Any) -> None:
-    running, served = measuring(target(phones=3, wait_s=2.0))
+    running, served = measuring(target(phones=3, wait_s=4.0))
     assert Phone(served).live() == "measured"
     assert [phone.name for phone in running.result()] == ["phone-1"]
 
@@ -319,10 +322,11 @@ def test_one_too_many_is_sent_away(measuring: Any) -> None:
     record_of(running.result()[0])
 
 
+@pytest.mark.slow
 def test_a_phone_that_stays_away_leaves_what_it_measured(
     subject: Subject, measuring: Any, tmp_path: Path
 ) -> None:
-    running, served = measuring(target(), Settings(processes=3, rounds=2, samples=3, deadline_s=1.5))
+    running, served = measuring(target(), Settings(processes=3, rounds=2, samples=3, deadline_s=4.0))
     phone = Phone(served)
     identity = phone.join()
     task = phone.job(identity)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from edgebig.errors import EdgebigError
+from edgebig.phone import server as server_module
 from edgebig.phone import serving as serving_module
 from edgebig.phone.assets import Asset, of_bytes
 from edgebig.phone.hub import Hub, Refused
@@ -34,6 +35,11 @@ JOB: dict[str, Any] = {
     "processes": 2, "rounds": 2, "samples": 2, "resume_from": 0, "want": ["latency"],
 }  # fmt: skip
 READY = {"event": "ready", "protocol": 1}
+
+
+@pytest.fixture(autouse=True)
+def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "_LOOK_S", 0.01)
 
 
 @dataclass
