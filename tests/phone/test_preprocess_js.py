@@ -223,6 +223,57 @@ def test_what_is_no_grey_picture_is_refused(node: str, modules: Path, wrong: str
     assert "needed" in ran.stderr
 
 
+IN_PAGE = """async ([width, height, pixels]) => {
+  const { findDigits } = await import("/index.js");
+  const { kernels } = await import("/simd.js");
+  const found = findDigits({ width, height, data: Uint8Array.from(pixels) });
+  return [kernels(0) !== null, found.map(({ box, line, image }) => ({ box, line, image: [...image] }))];
+}"""
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_browser_reads_alike_whether_it_may_compile_or_not(chromium: Any, allowed: bool) -> None:
+    def answer(route: Any) -> None:
+        path = MODULES / route.request.url.rsplit("/", 1)[1]
+        policy = "script-src 'self'" + (" 'wasm-unsafe-eval'" if allowed else "")
+        headers = {"content-security-policy": policy}
+        if path.is_file():
+            route.fulfill(path=path, content_type="text/javascript")
+        else:
+            route.fulfill(
+                body="<!doctype html><title>page</title>", content_type="text/html", headers=headers
+            )
+
+    grey = frame("five")
+    tab = chromium.new_page()
+    tab.route("**/*", answer)
+    tab.goto("https://page.test/")
+    with_simd, found = tab.evaluate(IN_PAGE, [*grey.shape[::-1], grey.ravel().tolist()])
+    tab.close()
+    assert with_simd == allowed
+    expected = kept()["five"]["digits"]
+    assert found == [{**digit, "image": pixels(digit).tolist()} for digit in expected]
+
+
+TWINS = {"edges": "strokes", "lines": "strokes"}
+NUMBER = r"^(?:export )?(?:const )?([A-Z][A-Z_]*) = (-?[\d.]+);?(?: |$)"
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in MODULES.glob("*.js")))
+def test_constants_are_those_of_the_python_twin(name: str) -> None:
+    twin = ROOT / "edgebig/ondevice" / f"{TWINS.get(name, name)}.py"
+    if name in ("index", "grey", "scratch", "simd", "kernels_wasm"):
+        assert not twin.exists()
+        return
+    ours = dict(re.findall(NUMBER, twin.read_text(), re.M))
+    theirs = dict(re.findall(NUMBER, (MODULES / f"{name}.js").read_text(), re.M))
+    page_only = {"shaping": {"SIDE"}, "touching": {"FAR"}}.get(name, set())
+    assert {key: float(value) for key, value in theirs.items() if key not in page_only}.items() <= {
+        key: float(value) for key, value in ours.items()
+    }.items()
+
+
 def test_the_kernels_are_made_from_their_source() -> None:
     source = hashlib.sha256((ROOT / "tools/preprocess_kernels.c").read_bytes()).hexdigest()
     assert source in (MODULES / "kernels_wasm.js").read_text(), "run tools/make_kernels.py"
