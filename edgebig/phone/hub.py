@@ -21,6 +21,8 @@ State = Literal["joined", "waits", "works", "away", "done", "failed"]
 # Not heard of for so long, and without an open line: asleep, or out of the network.
 AWAY_S = 20.0
 SILENT_S = 60.0
+# Its place is another's from then on, should all be taken.
+FORGET_S = 60.0
 _MOST_EVENTS = 500
 
 
@@ -97,6 +99,7 @@ class Hub:
         self._arrivals: queue.SimpleQueue[Handset] = queue.SimpleQueue()
         self._blobs: dict[str, bytes] = {}
         self._closed: str | None = None
+        self._joined = 0
 
     # ------------------------------------------------------------ what pages do
 
@@ -111,16 +114,29 @@ class Hub:
             if phone is None:
                 if self._closed is not None:
                     raise Refused(503, self._closed)
+                self._forget_one()
                 if len(self._phones) >= self._limit:
                     raise Refused(
                         503,
                         f"{self._limit} phones are here already",
                         "start another edgebig, or ask for more",
                     )
-                phone = Handset(secrets.token_urlsafe(12), f"phone-{len(self._phones) + 1}", facts)
+                self._joined += 1
+                phone = Handset(secrets.token_urlsafe(12), f"phone-{self._joined}", facts)
                 self._phones[phone.id] = phone
             phone.seen_s = time.monotonic()
             return phone
+
+    def _forget_one(self) -> None:
+        """Where all places are taken, the one of who has gone: a page that is open to all has many visitors."""
+        if len(self._phones) < self._limit:
+            return
+        now_s = time.monotonic()
+        for phone in self._phones.values():
+            is_done = not phone.arrived or (self.mode == "page" and phone.ended is not None)
+            if is_done and not phone.open and now_s - phone.seen_s > FORGET_S:
+                del self._phones[phone.id]
+                return
 
     def phone(self, wanted: str | None) -> Handset:
         """Raises Refused where there is none of that id."""

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from edgebig.errors import EdgebigError
+from edgebig.phone import hub as hub_module
 from edgebig.phone import server as server_module
 from edgebig.phone import serving as serving_module
 from edgebig.phone.assets import Asset, of_bytes
@@ -403,6 +404,23 @@ def test_ten_thousand_joins_end_at_the_limit() -> None:
         except Refused:
             refused += 1
     assert (refused, len(hub.rows())) == (10_000, 20)
+
+
+def test_places_of_visitors_who_have_gone_are_given_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_module, "FORGET_S", 0.0)
+    hub = Hub("page", 3)
+    asked = hub.join(None, PIXEL)
+    hub.open_line(asked, 0)
+    names = [hub.join(None, PIXEL).name for _ in range(10)]
+    assert names == [f"phone-{number}" for number in range(2, 12)]
+    assert [row["name"] for row in hub.rows()] == ["phone-1", "phone-10", "phone-11"]
+    assert hub.phone(asked.id) is asked
+    bench = Hub("bench", 1)
+    bench.open_line(one := bench.join(None, PIXEL), 0)
+    bench.close_line(one, 1)
+    bench.finish(one, "measured")
+    with pytest.raises(Refused):  # it has measured, and its row stays
+        bench.join(None, PIXEL)
 
 
 def test_rows_hold_what_a_page_says_as_text() -> None:
