@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import os
 import shutil
 import sys
@@ -18,15 +18,12 @@ from edgebig.errors import EdgebigError
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def tool() -> ModuleType:
-    """tools/make_board.py as a module."""
-    spec = importlib.util.spec_from_file_location("make_board", ROOT / "tools" / "make_board.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+def tool(name: str = "make_board") -> ModuleType:
+    """tools/NAME.py as a module; those that it needs lie beside it."""
+    folder = str(ROOT / "tools")
+    if folder not in sys.path:
+        sys.path.append(folder)
+    return importlib.import_module(name)
 
 
 def made(name: str, environ: Mapping[str, str]) -> Path:

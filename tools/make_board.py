@@ -19,23 +19,21 @@ import argparse
 import contextlib
 import fcntl
 import os
-import platform
-import re
 import shutil
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+import debian_packages
+from debian_packages import call
 
 from edgebig import files, lookup
 from edgebig.errors import EdgebigError
 from edgebig.progress import say
 
-LIMIT_S = 900.0
 MARKER = "edgebig-board.json"  # written last
-_LINES_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -145,7 +143,8 @@ def make(folder: Path, architecture: Architecture, environ: Mapping[str, str] | 
     Raises EdgebigError where a program or a package is missing, with its last lines.
     """
     _check_programs(architecture)
-    made_from = f"{files.sha256_file(Path(__file__))} {folder}"  # its launchers know where they are
+    made_by = "".join(files.sha256_file(Path(str(path))) for path in (__file__, debian_packages.__file__))
+    made_from = f"{made_by} {folder}"  # its launchers know where they are
     with _locked(folder, architecture.name):
         debian = folder / f"debian-{architecture.name}"
         if not _is_made(debian, made_from):
@@ -213,9 +212,9 @@ def _board(name: str) -> Board:
 def _unpack(folder: Path, architecture: Architecture, environ: Mapping[str, str] | None) -> None:
     """Debian's packages into folder/root, and the runtime's wheels into folder/site."""
     say(f"{architecture.name}: fetching Debian's packages {', '.join(architecture.packages)}")
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        for package in _download(Path(scratch), architecture, environ):
-            _call(["dpkg-deb", "-x", str(package), str(folder / "root")], environ)
+    debian_packages.unpack(
+        folder / "root", architecture.packages, architecture.debian, architecture.release, environ
+    )
     # Debian's alternatives, which are made as a package is installed; here they are only unpacked.
     libraries = folder / "root" / "usr" / "lib" / architecture.triplet
     for name in ("blas", "lapack"):
@@ -227,70 +226,11 @@ def _unpack(folder: Path, architecture: Architecture, environ: Mapping[str, str]
     command += ["--python-version", f"3.{minor}", "--target", str(folder / "site")]
     for tag in architecture.platforms:
         command += ["--platform", tag]
-    _call([*command, *architecture.wheels], environ)
+    call([*command, *architecture.wheels], environ)
 
 
 def _python_minor(root: Path) -> int:
     return int((root / "usr" / "bin" / "python3").readlink().name.removeprefix("python3."))
-
-
-def _download(scratch: Path, architecture: Architecture, environ: Mapping[str, str] | None) -> list[Path]:
-    """The .deb files of its packages and all that they depend on, by this machine's sources and keys."""
-    for name in ("state/lists/partial", "cache/archives/partial"):
-        (scratch / name).mkdir(parents=True)
-    (scratch / "state" / "status").touch()
-    settings = scratch / "apt.conf"
-    settings.write_text(
-        f"""
-        Dir::State "{scratch}/state";
-        Dir::State::status "{scratch}/state/status";
-        Dir::Cache "{scratch}/cache";
-        #clear APT::Architectures;
-        APT::Architecture "{architecture.debian}";
-        APT::Architectures {{ "{architecture.debian}"; }};
-        APT::Install-Recommends "false";
-        APT::Sandbox::User "root";
-        Acquire::Languages "none";
-        Acquire::Retries "3";
-        """
-        + (_other_sources(scratch, architecture.release) if architecture.release else ""),
-        encoding="utf-8",
-    )
-    environ = {**(os.environ if environ is None else environ), "APT_CONFIG": str(settings)}
-    # One source of several may not serve this architecture, or be behind: the next step tells what is missing then.
-    updated = subprocess.run(
-        ["apt-get", "update"], capture_output=True, text=True, timeout=LIMIT_S, env=environ, check=False
-    )
-    try:
-        _call(["apt-get", "install", "--yes", "--download-only", *architecture.packages], environ)
-    except EdgebigError as error:
-        raise EdgebigError(
-            f"{error.problem}\n{_tail(updated.stderr)}".rstrip(),
-            f"/etc/apt must name a Debian source that serves {architecture.release} {architecture.debian}",
-        ) from error
-    return sorted((scratch / "cache" / "archives").glob("*.deb"))
-
-
-def _other_sources(scratch: Path, release: str) -> str:
-    """apt's settings for this machine's own Debian sources in another release, without its updates."""
-    here = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
-    folder = scratch / "sources"
-    folder.mkdir()
-    for path in [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]:
-        if path.suffix not in (".list", ".sources") or not path.is_file():
-            continue
-        text = path.read_text(encoding="utf-8")
-        if path.suffix == ".list":
-            kept = [line for line in text.splitlines() if line.startswith("deb ") and here in line.split()]
-            text = "\n".join(re.sub(rf"\s{re.escape(here)}\s", f" {release} ", line) for line in kept)
-        else:
-            stanzas = [
-                re.sub(rf"(?m)^Suites:.*\s{re.escape(here)}(?=\s).*$", f"Suites: {release}", stanza)
-                for stanza in re.split(r"\n\s*\n", text)
-            ]
-            text = "\n\n".join(stanza for stanza in stanzas if f"Suites: {release}" in stanza.splitlines())
-        (folder / path.name).write_text(f"{text}\n", encoding="utf-8")
-    return f'Dir::Etc::sourcelist "/dev/null"; Dir::Etc::sourceparts "{folder}";'
 
 
 def _lay_out(folder: Path, final: Path, debian: Path, board: Board) -> None:
@@ -332,25 +272,10 @@ def _lay_out(folder: Path, final: Path, debian: Path, board: Board) -> None:
 def _prove(board: Path, architecture: Architecture) -> None:
     """Its Python loads the runtime; what is compiled on the way is there for the next one."""
     try:
-        _call([str(board / "bin" / "python3"), "-c", architecture.proof], None)
+        call([str(board / "bin" / "python3"), "-c", architecture.proof], None)
     except BaseException:
         (board / MARKER).unlink()
         raise
-
-
-def _call(command: Sequence[str], environ: Mapping[str, str] | None) -> None:
-    done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT_S, env=environ, check=False
-    )  # fmt: skip
-    if done.returncode:
-        raise EdgebigError(
-            f"exit code {done.returncode}: {' '.join(command)}\n{_tail(done.stderr)}".rstrip(),
-            "mend what it says, and run it again",
-        )
-
-
-def _tail(text: str) -> str:
-    return "\n".join(text.splitlines()[-_LINES_SHOWN:])
 
 
 def main() -> int:

@@ -22,6 +22,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from edgebig.errors import EdgebigError
+from tests import boards as emulated
+
 SUITE = "trixie"
 
 
@@ -102,46 +105,12 @@ def unpacked(folder: Path, processor: Processor | None = NATIVE) -> Path:
     if (root / "whole").is_file():
         return root
     shutil.rmtree(root, ignore_errors=True)
-    state = root / "apt"
-    for name in ("lists/partial", "archives/partial"):
-        (state / name).mkdir(parents=True)
-    (state / "status").touch()
-    (state / "sources.list").write_text(
-        f"deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {_mirror()} {SUITE} main\n"
-    )
-    (state / "apt.conf").write_text(
-        f'Dir::Etc::sourcelist "{state}/sources.list"; Dir::Etc::sourceparts "/dev/null";\n'
-        f'Dir::State "{state}"; Dir::State::status "{state}/status"; Dir::State::lists "{state}/lists";\n'
-        f'Dir::Cache "{state}"; Dir::Cache::archives "{state}/archives"; APT::Sandbox::User "root";\n'
-        'Acquire::Languages "none"; APT::Install-Recommends "false";\n#clear APT::Architectures;\n'
-        f'APT::Architecture "{processor.debian}"; APT::Architectures {{ "{processor.debian}"; }};\n'
-    )
-    _apt(state, "update")
-    _apt(state, "install", "--yes", "--download-only", "adbd")
-    for archive in (state / "archives").glob("*.deb"):
-        subprocess.run(["dpkg-deb", "-x", str(archive), str(root)], check=True, stdin=subprocess.DEVNULL)
-    shutil.rmtree(state)
+    try:
+        emulated.tool("debian_packages").unpack(root, ["adbd"], processor.debian, SUITE)
+    except EdgebigError as error:
+        raise Unavailable(error.problem) from error
     (root / "whole").touch()
     return root
-
-
-def _apt(state: Path, *words: str) -> None:
-    done = subprocess.run(
-        ["apt-get", "-qq", *words], env={**os.environ, "APT_CONFIG": str(state / "apt.conf")},
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if done.returncode != 0:
-        raise Unavailable(f"apt-get {' '.join(words)}: {done.stderr.strip()[-300:]}")
-
-
-def _mirror() -> str:
-    """Where this machine has Debian from."""
-    places = [Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*")]
-    for path in places:
-        for word in path.read_text("utf-8").split() if path.is_file() else ():
-            if word.startswith("http") and word.rstrip("/").endswith("/debian"):
-                return word
-    raise Unavailable("this machine's apt names no Debian mirror")
 
 
 @dataclass
@@ -215,7 +184,7 @@ def _start(root: Path, folder: Path, processor: Processor, *, full: bool) -> Tes
         + (f"mount -t tmpfs -o size=1m none {store}\n" if full else "")
         # The server must not take adbd's port for that of an Android emulator, a second phone.
         + "export ADB_EMU=0 ADB_LOCAL_TRANSPORT_MAX_PORT=5554\n"
-        f"export PATH={programs}:$PATH HOME={folder}\n"
+        f"export PATH={programs}:$PATH HOME={folder} EDGEBIG_LOCKS={folder}\n"
         f"adb -L {socket} server nodaemon &\n"
         f"{processor.emulator} {libraries}/{processor.loader} --library-path {libraries}:{libraries}/android "
         f"{programs}/adbd &\nwait\n"
