@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgebig import artifact, lookup
+from edgebig import artifact, files, lookup
 from edgebig.artifact import Artifact
 from edgebig.device import Device, LocalDevice
 from edgebig.drivers import local
@@ -56,3 +56,39 @@ def task_of(model: Artifact, target: Device) -> dict[str, Any]:
         "classes": card.classes,
         "threshold": card.least_confidence(),
     }
+
+
+SHEETS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+
+
+def sheets_of(model: Artifact, images: Sequence[Path], sheet: Path) -> list[Path]:
+    """Where each picture's sheet goes that `explain` draws: `sheet` itself, or of several each numbered from 1.
+
+    Raises EdgebigError where the model finds no digits, or `sheet` has no format or would replace a picture; OSError
+    where it could not be written.
+    """
+    card = artifact.require_card(model, "which says what a picture must be made into, and its classes")
+    if card.preprocessing.framing != "ink":
+        raise EdgebigError(
+            f"{model.path.name} looks at the whole picture: there are no steps by which digits are found",
+            "leave out --explain, or take a model of digits",
+        )
+    if sheet.suffix.lower() not in SHEETS:
+        raise EdgebigError(f"--explain {sheet}: no picture's format", f"end it in {' or '.join(SHEETS)}")
+    numbered = [sheet.with_name(f"{sheet.stem}-{n}{sheet.suffix}") for n in range(1, len(images) + 1)]
+    sheets = [sheet] if len(images) == 1 else numbered
+    there = {image.resolve(): image for image in images}
+    for path in sheets:
+        if path.resolve() in there:
+            raise EdgebigError(f"--explain {path} is one of the pictures to read", "name another file")
+        files.check_writable(path)
+    return sheets
+
+
+def explain(answer: Event, sheet: Path) -> None:
+    """Draws the steps by which the digits of a `prediction` were found. Raises OSError, and Fault as `read_picture`."""
+    from edgebig.ondevice import explain, picture
+
+    drawn = explain.sheet(picture.read_picture(answer["image"]), answer)
+    with files.replacing(sheet) as temporary:
+        drawn.save(temporary)

@@ -27,6 +27,13 @@ def predict(
             help="Where; only local devices can read pictures yet.", autocompletion=options.complete_device
         ),
     ] = "local",
+    explain: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="SHEET.png",
+            help="Draw how the digits were found; of several pictures SHEET-1.png and so on.",
+        ),
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Tell what is in pictures: digits, or one class for each; with --json, one object a line."""
@@ -36,7 +43,9 @@ def predict(
 
     found = artifact.load(runs.resolve_model(model))
     failed = 0
-    for answer in predicting.predict(found, images, devices.load(device)):
+    sheets = predicting.sheets_of(found, images, explain) if explain else [None] * len(images)
+    answers = predicting.predict(found, images, devices.load(device))
+    for answer, sheet in zip(answers, sheets, strict=True):
         if answer["event"] == "error":
             failed += 1
             options.echo(f"edgebig: {answer['problem']}", err=True)
@@ -46,6 +55,9 @@ def predict(
         else:
             for line in _lines(answer):
                 options.echo(line)
+        if sheet and answer["event"] != "error":
+            predicting.explain(answer, sheet)
+            options.echo(f"  how they were found: {sheet}", err=True)
     if failed:
         raise typer.Exit(EXIT_USER)
 

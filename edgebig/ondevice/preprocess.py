@@ -48,12 +48,11 @@ def find_digits(grey_u8: Bytes, look: Callable[[str, Any], None] | None = None) 
     """
     if grey_u8.dtype != np.uint8 or grey_u8.ndim != 2 or not grey_u8.size:
         raise TypeError(f"uint8 (H, W) is needed, this is {grey_u8.dtype} {grey_u8.shape}")
-    as_mnist = _as_mnist(grey_u8)
-    if as_mnist is not None:
-        return [as_mnist]
-    shrink = -(-max(grey_u8.shape) // WORK_SIDE)
-    work = reduce(grey_u8, shrink)
-    scene = scene_of(~work if is_light_on_dark(work) else work)
+    already = as_mnist(grey_u8)
+    if already is not None:
+        return [already]
+    work, shrink = to_work(grey_u8)
+    scene = scene_of(work)
     parts = strokes_of(scene)
     if look is not None:
         _show(look, scene, parts)
@@ -68,6 +67,13 @@ def find_digits(grey_u8: Bytes, look: Callable[[str, Any], None] | None = None) 
     ]
 
 
+def to_work(grey_u8: Bytes) -> tuple[Bytes, int]:
+    """uint8 (H, W) -> the same with dark ink, uint8 (h, w), at most WORK_SIDE long; and how many times smaller."""
+    shrink = -(-max(grey_u8.shape) // WORK_SIDE)
+    work = reduce(grey_u8, shrink)
+    return (~work if is_light_on_dark(work) else work), shrink
+
+
 def _show(look: Callable[[str, Any], None], scene: Scene, parts: Parts) -> None:
     strokes = np.zeros(scene.ink.shape, np.uint8)
     strokes.ravel()[parts.pixel] = 255
@@ -76,7 +82,7 @@ def _show(look: Callable[[str, Any], None], scene: Scene, parts: Parts) -> None:
     look("strokes", strokes)
 
 
-def _as_mnist(grey_u8: Bytes) -> Digit | None:
+def as_mnist(grey_u8: Bytes) -> Digit | None:
     """A picture that was made as MNIST's: 28x28, ink 20 pixels long, its centre of mass in the middle."""
     if grey_u8.shape != (28, 28):
         return None
