@@ -81,6 +81,20 @@ def test_another_model_reads_what_is_there(page: Phone) -> None:
     page.reads("#draw-answer", lambda text: text == "5")
 
 
+def test_on_webgpu(page: Phone) -> None:
+    """What really runs is said, with the adapter: here one that the processor plays."""
+    page.page.tap("#tab-draw")
+    page.page.focus("#paper")
+    page.page.keyboard.press("2")
+    page.page.select_option("#accelerator", "webgpu")
+    page.reads("#status", lambda text: text.startswith("WebGPU (google swiftshader)"), 60)
+    page.reads("#draw-answer", lambda text: text == "2")
+    page.page.select_option("#accelerator", "wasm")
+    page.reads("#status", lambda text: text.startswith("WASM (simd)"))
+    page.page.keyboard.press("2")
+    page.reads("#draw-answer", lambda text: text == "22")
+
+
 def test_a_photograph(page: Phone, tmp_path: Path) -> None:
     picture = io.BytesIO()
     paper("2046", 900, 600).save(picture, "JPEG")

@@ -15,11 +15,28 @@ export class Host {
 
   // Throws Refused where the host does not want this phone. {name, mode}
   async join() {
-    const answer = await this.link.json("api/join", { phone: sessionStorage.getItem(this.key), facts: this.facts });
-    // In the session's store: a page that is loaded anew is the same phone, another tab is another one.
-    sessionStorage.setItem(this.key, answer.phone);
+    const answer = await this.link.json("api/join", { phone: this.kept(), facts: this.facts });
+    this.keep(answer.phone);
     this.phone = answer.phone;
     return answer;
+  }
+
+  // In the session's store: a page that is loaded anew is the same phone, another tab is another one. A browser that lets
+  // no page store anything makes it another phone each time.
+  kept() {
+    try {
+      return sessionStorage.getItem(this.key);
+    } catch {
+      return null;
+    }
+  }
+
+  keep(phone) {
+    try {
+      sessionStorage.setItem(this.key, phone);
+    } catch {
+      // As above.
+    }
   }
 
   // Until the host has no more for this phone.
