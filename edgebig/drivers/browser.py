@@ -21,7 +21,7 @@ from edgebig.drivers.reception import Reception
 from edgebig.errors import DeviceError, EdgebigError
 from edgebig.ondevice import infer
 from edgebig.phone import facts
-from edgebig.phone.hub import Again, Handset
+from edgebig.phone.handset import Again, Handset
 from edgebig.phone.serving import check_installed
 from edgebig.progress import say
 

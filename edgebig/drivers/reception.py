@@ -21,7 +21,8 @@ from edgebig.device import BrowserDevice
 from edgebig.drivers import adbclient, cable
 from edgebig.errors import DeviceError, EdgebigError
 from edgebig.phone import address, announcing, assets, certificate, runtime
-from edgebig.phone.hub import Handset, Hub
+from edgebig.phone.handset import Handset
+from edgebig.phone.hub import Hub
 from edgebig.phone.server import Site
 from edgebig.phone.serving import LOOPBACK, Served, serving
 from edgebig.progress import is_shown_here, say

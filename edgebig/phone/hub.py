@@ -7,20 +7,15 @@ from __future__ import annotations
 
 import queue
 import secrets
-import statistics
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from edgebig.phone import facts as facts_of
-from edgebig.phone.events import Checker, Event
+from edgebig.phone.events import Checker
+from edgebig.phone.handset import Again, Handset, Task
 
-State = Literal["joined", "waits", "works", "away", "done", "failed"]
-# Not heard of for so long, and without an open line: asleep, or out of the network.
-AWAY_S = 20.0
-SILENT_S = 60.0
 # Its place is another's from then on, should all be taken.
 FORGET_S = 60.0
 _MOST_EVENTS = 500
@@ -33,59 +28,6 @@ class Refused(Exception):
         super().__init__(problem)
         self.status = status
         self.body = {"problem": problem, "hint": hint, **more}
-
-
-@dataclass(frozen=True)
-class Again:
-    """Stands in a phone's answers where its page was loaded anew: what was not whole before it is lost."""
-
-
-Answer = Event | Again
-
-
-@dataclass
-class Task:
-    """A job of one phone, numbered; `next`: the number of the event that is wanted."""
-
-    number: int
-    job: Mapping[str, Any]
-    tables: Mapping[str, list[float]]
-    checker: Checker
-    next: int = 0
-
-
-@dataclass
-class Handset:
-    """A phone. `answers`: the events of its task, for the one session that waits for them."""
-
-    id: str
-    name: str
-    facts: dict[str, Any]
-    answers: queue.Queue[Answer] = field(default_factory=queue.Queue)
-    task: Task | None = None
-    tasks: int = 0
-    line: int = 0  # the number of the last line that was opened: an older one closes
-    open: bool = False
-    arrived: bool = False
-    ended: str | None = None
-    failed: bool = False
-    seen_s: float = 0.0
-    note: str = ""
-    done: int = 0
-    of: int = 0
-    p50_ns: float | None = None
-    accuracy: float | None = None
-
-    def state(self, now_s: float) -> State:
-        if self.ended is not None:
-            return "failed" if self.failed else "done"
-        silent_s = now_s - self.seen_s
-        # Of one that is at work an open line says nothing: it stands for minutes after a Wi-Fi is gone.
-        if silent_s > (SILENT_S if self.open else AWAY_S) and (self.task is not None or not self.open):
-            return "away"
-        if self.task is not None:
-            return "works"
-        return "waits" if self.arrived else "joined"
 
 
 class Hub:
@@ -185,7 +127,7 @@ class Hub:
             if (task := phone.task) is not None:
                 job = {"number": task.number, "next": task.next, "job": task.job, "tables": task.tables}
                 return "job", task.number, job
-            if self._closed is not None and not phone.tasks:
+            if self._closed is not None and not phone.taken:
                 return "end", -1, {"why": self._closed}
             return "wait", 0, {"why": "the host prepares the job"}
 
@@ -217,8 +159,7 @@ class Hub:
                         400, f"event {task.next}: {error}", job=task.number, next=task.next
                     ) from error
                 task.next += 1
-                _noted(phone, checked)
-                phone.answers.put(checked)
+                phone.hear(checked)
             return task.next
 
     def blob(self, sha256: str) -> bytes:
@@ -232,20 +173,7 @@ class Hub:
         """A row for each phone, in the order in which they joined."""
         now_s = time.monotonic()
         with self._lock:
-            return [
-                {
-                    "phone": number,
-                    "name": phone.name,
-                    "about": facts_of.about(phone.facts),
-                    "state": phone.state(now_s),
-                    "note": phone.note,
-                    "done": phone.done,
-                    "of": phone.of,
-                    "p50_ns": phone.p50_ns,
-                    "accuracy": phone.accuracy,
-                }
-                for number, phone in enumerate(self._phones.values(), 1)
-            ]
+            return [phone.row(number, now_s) for number, phone in enumerate(self._phones.values(), 1)]
 
     # ------------------------------------------------------------ what the host does
 
@@ -256,9 +184,12 @@ class Hub:
     def arrival(self, limit_s: float) -> Handset | None:
         """The next phone that asks for a job; None where none does within `limit_s`."""
         try:
-            return self._arrivals.get(timeout=limit_s)
+            phone = self._arrivals.get(timeout=limit_s)
         except queue.Empty:
             return None
+        with self._lock:
+            phone.taken = True
+        return phone
 
     def give(
         self, phone: Handset, job: Mapping[str, Any], tables: Mapping[str, list[float]], of: int
@@ -293,17 +224,3 @@ class Hub:
         """Whether no page listens any more: each has had its end."""
         with self._lock:
             return not any(phone.open for phone in self._phones.values())
-
-
-def _noted(phone: Handset, event: Event) -> None:
-    """How far it is, for its row."""
-    match event["event"]:
-        case "outputs":
-            phone.done += len(event["labels"])
-            phone.note = "accuracy"
-        case "sample":
-            phone.done += 1
-            phone.note = f"process {event['process'] + 1}"
-            phone.p50_ns = statistics.median(event["ns"])
-        case "progress":
-            phone.note = event["note"]

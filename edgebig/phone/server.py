@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from edgebig.phone.assets import Asset, Assets
 from edgebig.phone.guard import Guard
-from edgebig.phone.hub import Handset, Hub, Refused
+from edgebig.phone.handset import Handset
+from edgebig.phone.hub import Hub, Refused
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -25,7 +25,7 @@ from edgebig.drivers import browser, reception
 from edgebig.errors import DeviceError, EdgebigError
 from edgebig.measurement import Measurement
 from edgebig.ondevice import infer
-from edgebig.phone import hub, server
+from edgebig.phone import handset, server
 from edgebig.phone.serving import Served
 from edgebig.recipe import Data
 from edgebig.report import several, table
@@ -503,7 +503,7 @@ def test_a_gpu_that_a_processor_plays_is_software(measuring: Any, monkeypatch: p
 def test_a_phone_that_falls_asleep_is_told_of_and_waited_for(
     measuring: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(hub, "AWAY_S", 0.2)
+    monkeypatch.setattr(handset, "AWAY_S", 0.2)
     running, served = measuring(target())
     phone = Phone(served)
     identity = phone.join()

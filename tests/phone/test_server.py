@@ -354,6 +354,21 @@ def test_a_page_that_was_loaded_anew_waits_for_what_is_left() -> None:
         assert one.hub.arrival(0.01) is None  # it is the same phone, not one more
 
 
+def test_who_was_taken_waits_for_the_job_though_no_more_are_wanted() -> None:
+    with server() as one:
+        first, second = one.client.join(), one.client.join()
+        line = one.client.line(first)
+        next(line)
+        handset = one.hub.arrival(1.0)
+        assert handset is not None
+        one.hub.close("enough")
+        time.sleep(0.1)
+        one.hub.give(handset, JOB, {}, 4)
+        assert next(line)[0] == "job"
+        assert next(one.client.line(second)) == ("end", {"why": "enough"})
+        line.close()
+
+
 def test_a_second_tab_of_the_same_phone_closes_the_first() -> None:
     with server() as one:
         phone = one.client.join()
