@@ -7,7 +7,6 @@ for one thing (pipeline.Slot). Where every frame is asked for, the faster one wa
 from __future__ import annotations
 
 import base64
-import sys
 import threading
 import time
 from collections import deque
@@ -29,7 +28,6 @@ WAITING_S = 0.25
 SILENT_S = 15.0
 OPENING_S = 30.0
 _RATE_S = 2.0
-_SWITCH_S = 0.0005
 _HOLD = 3  # frames, of what moves; a picture that stands for itself is shown as it is read
 
 
@@ -174,8 +172,6 @@ def run(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
     what suits the source, jpeg: {side, quality, per_s: at most} or None, png: bool}.
     Raises Fault where the source or the model cannot be had, or a camera is lost.
     """
-    # What waits for Python's lock waits this long: a stage that holds it would else cost the others 5 ms each time.
-    sys.setswitchinterval(_SWITCH_S)
     taken: Slot[Frame] = Slot()
     answers: Slot[Answer] = Slot()
     capture = Capture(task, taken, answers)
