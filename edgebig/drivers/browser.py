@@ -88,10 +88,10 @@ def _session(reception: Reception, phone: Handset) -> Iterator[BrowserSession]:
         yield session
     except BaseException as error:
         why = error.problem.splitlines()[0] if isinstance(error, EdgebigError) else "the host was stopped"
-        reception.hub.finish(phone, why, failed=True)
+        reception.hub.finish(session.phone, why, failed=True)
         raise
     else:
-        reception.hub.finish(phone, "measured", accuracy=session.accuracy)
+        reception.hub.finish(session.phone, "measured", accuracy=session.accuracy)
     finally:
         reception.release()
 
@@ -100,11 +100,15 @@ class BrowserSession:
     """A phone that has the page open. `accuracy`: told to the dashboard when it is over."""
 
     def __init__(self, reception: Reception, phone: Handset) -> None:
-        self._reception, self._phone = reception, phone
+        self._reception = reception
         self._paths: dict[str, Path] = {}
         self._outputs: dict[str, infer.Tensor] = {}
-        self.name, self.about = phone.name, facts.about(phone.facts)
         self.accuracy: float | None = None
+        self._take(phone)
+
+    def _take(self, phone: Handset) -> None:
+        self.phone = phone
+        self.name, self.about = phone.name, facts.about(phone.facts)
         provenance: Provenance = "stand-in" if facts.is_stand_in(phone.facts) else "real"
         self.facts = DeviceFacts(provenance, _machine(phone), Capabilities(True, True, True))
 
@@ -126,7 +130,6 @@ class BrowserSession:
             try:
                 for event in self._answers(end_s, deadline_s):
                     if isinstance(event, Again):
-                        say(f"{self.name}: its page was loaded anew; it goes on with what was not whole")
                         asked = whole.rest()
                         break
                     if event["event"] == "error":
@@ -151,14 +154,22 @@ class BrowserSession:
     def _answers(self, end_s: float, deadline_s: float) -> Iterator[Event | Again]:
         was_away = False
         while True:
+            if (other := self._reception.hub.in_place_of(self.phone)) is not None:
+                say(f"{self.name} closed its page; {other.name} is in its place: {facts.about(other.facts)}")
+                self._reception.hub.finish(self.phone, f"{other.name} is in its place", failed=True)
+                self._take(other)
+                yield Again()
             try:
-                yield self._phone.answers.get(timeout=_LOOK_S)
+                answer = self.phone.answers.get(timeout=_LOOK_S)
                 was_away = False
+                if isinstance(answer, Again):
+                    say(f"{self.name}: its page was loaded anew; it goes on with what was not whole")
+                yield answer
             except queue.Empty:
                 pass
             if self._reception.stopping.is_set():
                 raise DeviceError(f"{self.name}: stopped", "")
-            is_away = self._reception.hub.is_away(self._phone)
+            is_away = self._reception.hub.is_away(self.phone)
             if is_away and not was_away:
                 say(f"{self.name} is asleep or out of reach; it goes on when its page is in front again")
             was_away = is_away
@@ -190,7 +201,7 @@ class BrowserSession:
         self._outputs = dict(asked.outputs)
         for sha256, blob in asked.blobs.items():
             self._reception.hub.put(sha256, blob)
-        self._reception.hub.give(self._phone, asked.told, asked.tables, asked.steps)
+        self._reception.hub.give(self.phone, asked.told, asked.tables, asked.steps)
 
 
 class _Whole:

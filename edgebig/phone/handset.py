@@ -15,6 +15,7 @@ State = Literal["joined", "waits", "works", "away", "done", "failed"]
 # Not heard of for so long, and without an open line: asleep, or out of the network.
 AWAY_S = 20.0
 SILENT_S = 60.0
+LOST_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,11 @@ class Handset:
         if self.task is not None:
             return "works"
         return "waits" if self.arrived else "joined"
+
+    def is_lost(self, now_s: float) -> bool:
+        """It was given a job, and its page is closed without an answer."""
+        asked = self.ended is None and self.task is not None and not self.task.next
+        return asked and not self.open and now_s - self.seen_s > LOST_S
 
     def row(self, number: int, now_s: float) -> dict[str, Any]:
         """How it stands, for people; `number`: its place among the others."""

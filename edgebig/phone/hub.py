@@ -54,7 +54,7 @@ class Hub:
         with self._lock:
             phone = self._phones.get(wanted) if isinstance(wanted, str) else None
             if phone is None:
-                if self._closed is not None:
+                if self._closed is not None and not self._lacks_one():
                     raise Refused(503, self._closed)
                 self._forget_one()
                 if len(self._phones) >= self._limit:
@@ -127,7 +127,7 @@ class Hub:
             if (task := phone.task) is not None:
                 job = {"number": task.number, "next": task.next, "job": task.job, "tables": task.tables}
                 return "job", task.number, job
-            if self._closed is not None and not phone.taken:
+            if self._closed is not None and not phone.taken and not self._lacks_one():
                 return "end", -1, {"why": self._closed}
             return "wait", 0, {"why": "the host prepares the job"}
 
@@ -184,12 +184,22 @@ class Hub:
     def arrival(self, limit_s: float) -> Handset | None:
         """The next phone that asks for a job; None where none does within `limit_s`."""
         try:
-            phone = self._arrivals.get(timeout=limit_s)
+            phone = self._arrivals.get(timeout=limit_s) if limit_s > 0 else self._arrivals.get_nowait()
         except queue.Empty:
             return None
         with self._lock:
             phone.taken = True
         return phone
+
+    def in_place_of(self, phone: Handset) -> Handset | None:
+        """Another phone that asks for a job, where this one's page was closed before it sent anything: who scans the code
+        twice has closed the first page.
+        """
+        with self._lock:
+            return self.arrival(0) if phone.is_lost(time.monotonic()) and not self._arrivals.empty() else None
+
+    def _lacks_one(self) -> bool:
+        return any(phone.is_lost(time.monotonic()) for phone in self._phones.values())
 
     def give(
         self, phone: Handset, job: Mapping[str, Any], tables: Mapping[str, list[float]], of: int

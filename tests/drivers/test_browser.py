@@ -322,6 +322,26 @@ def test_one_too_many_is_sent_away(measuring: Any) -> None:
     record_of(running.result()[0])
 
 
+def test_who_scans_the_code_twice_is_measured_by_the_second_page(
+    measuring: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(handset, "LOST_S", 0.0)
+    running, served = measuring(target())
+    first = Phone(served)
+    first.job(first.join())  # and its page is closed
+    end_s = time.monotonic() + LIMIT_S
+    while (answer := first.request("POST", "/api/join", {"facts": PIXEL})).status == 503:
+        assert time.monotonic() < end_s  # the server has not seen yet that it is gone
+        time.sleep(0.02)
+    second = Phone(served, {**PIXEL, "model": "Pixel 9"})
+    assert second.live() == "measured"
+    (phone,) = running.result()
+    assert phone.about.startswith("Pixel 9")
+    assert record_of(phone).machine.model_dump()["machine"] == "Pixel 9"
+    assert "phone-1 closed its page" in capsys.readouterr().err
+    assert answer.status == 200
+
+
 @pytest.mark.slow
 def test_a_phone_that_stays_away_leaves_what_it_measured(
     subject: Subject, measuring: Any, tmp_path: Path
