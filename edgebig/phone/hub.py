@@ -192,8 +192,9 @@ class Hub:
         return phone
 
     def in_place_of(self, phone: Handset) -> Handset | None:
-        """Another phone that asks for a job, where this one's page was closed before it sent anything: who scans the code
-        twice has closed the first page.
+        """Another phone that asks for a job, where this one's page was closed before it sent anything.
+
+        Who scans the code twice has mostly closed the first page.
         """
         with self._lock:
             return self.arrival(0) if phone.is_lost(time.monotonic()) and not self._arrivals.empty() else None
