@@ -67,10 +67,11 @@ def _of_path(path: str, task: dict[str, Any]) -> Source:
         ) from None
     if stat.S_ISDIR(mode):
         return _pictures(path, _in_folder(path))
-    if stat.S_ISCHR(mode) and path.startswith("/dev/"):
-        return opencv.node(path, task["size"])
+    node = os.path.realpath(path)  # /dev/v4l/by-id/* are links
+    if stat.S_ISCHR(mode) and re.fullmatch(r"/dev/video[0-9]+", node):
+        return opencv.node(node, task["size"])
     if not stat.S_ISREG(mode):
-        raise Fault("source", f"{path} is no regular file", "name a video or a picture")
+        raise Fault("source", f"{path} is no regular file", "name a video, a picture or a camera")
     is_picture = _is_picture(path) or path.lower().endswith(_SUFFIXES)
     return _pictures(path, [path]) if is_picture else opencv.video(path)
 

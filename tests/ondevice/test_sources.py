@@ -116,6 +116,10 @@ def test_what_is_no_source_is_the_users_fault(made: str | None, told: str, tmp_p
     assert str(path) in fault.problem
 
 
+def test_a_device_that_is_no_camera_is_refused() -> None:
+    assert "/dev/null is no regular file" in fault_of("/dev/null").problem
+
+
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "concat://x", "gopher://x/1"])
 def test_a_url_of_another_kind_is_refused(url: str) -> None:
     fault = fault_of(url)
