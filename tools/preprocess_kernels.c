@@ -181,25 +181,55 @@ void retain(const u16 *ink, i32 n, i32 most, u8 *mask) {
   for (i32 at = 0; at < n; at++) mask[at] &= ink[at] > limit;
 }
 
+static i32 mean_of(i32 around, i32 count) { return (i32)((double)around / count); }
+
 // The sum of squares and of cubes of each pixel's difference to the mean around it. sums: of all pixels above and to
-// the left of each corner. answer: both.
+// the left of each corner. answer: both. Away from the sides the count is one for all, and its reciprocal does for the
+// division: the half keeps a mean that is whole from being rounded below itself.
 EXPORT("skew")
 void skew(const u8 *data, i32 width, i32 height, const i32 *sums, i32 reach, double *answer) {
-  double squares = 0, cubes = 0;
-  for (i32 y = 0; y < height; y++) {
+  int64_t squares = 0, cubes = 0;
+  i32 from = reach < width ? reach : width, to = width - reach - 1 > from ? width - reach - 1 : from;
+  for (i32 y = 0; y < height; y++, data += width) {
     i32 first = y > reach ? y - reach : 0, last = y + reach + 1 < height ? y + reach + 1 : height;
     const i32 *upper = sums + first * (width + 1), *lower = sums + last * (width + 1);
     for (i32 x = 0; x < width; x++) {
+      if (x == from) x = to;
+      if (x == width) break;
       i32 left = x > reach ? x - reach : 0, right = x + reach + 1 < width ? x + reach + 1 : width;
       i32 around = lower[right] - lower[left] - upper[right] + upper[left];
-      i32 mean = (i32)((double)around / ((last - first) * (right - left)));
-      i32 apart = data[y * width + x] - mean, square = apart * apart;
+      i32 apart = data[x] - mean_of(around, (last - first) * (right - left)), square = apart * apart;
       squares += square;
-      cubes += (double)(square * apart);
+      cubes += square * apart;
+    }
+    double share = 1.0 / ((last - first) * (2 * reach + 1));
+    const i32 *right = lower + 2 * reach + 1, *upper_right = upper + 2 * reach + 1;
+    for (i32 x = from; x < to; x++) {
+      i32 around = right[x - reach] - lower[x - reach] - upper_right[x - reach] + upper[x - reach];
+      i32 apart = data[x] - (i32)((around + 0.5) * share), square = apart * apart;
+      squares += square;
+      cubes += square * apart;
     }
   }
-  answer[0] = squares;
-  answer[1] = cubes;
+  answer[0] = (double)squares;
+  answer[1] = (double)cubes;
+}
+
+// The runs of a mask, row by row: of each its row, its first x, and the x after its last. How many there are.
+EXPORT("runs")
+i32 runs(const u8 *mask, i32 width, i32 height, i32 *row, i32 *from, i32 *to) {
+  i32 count = 0;
+  for (i32 y = 0; y < height; y++, mask += width)
+    for (i32 x = 0;;) {
+      while (x + 16 <= width && !wasm_v128_any_true(wasm_v128_load(mask + x))) x += 16; // most of a page is empty
+      while (x < width && !mask[x]) x++;
+      if (x == width) break;
+      row[count] = y;
+      from[count] = x;
+      while (x < width && mask[x]) x++;
+      to[count++] = x;
+    }
+  return count;
 }
 
 // A picture at another size. down, across: for its rows and columns, where the weights of each begin and the last ones

@@ -1,6 +1,7 @@
 /** A mask -> its connected parts, measured. The twin of edgebig/ondevice/parts.py. */
 
 import { bytes, doubles, ints } from "./scratch.js";
+import { allocate, kernels } from "./simd.js";
 
 /**
  * Connected strokes, in scratch arrays: what `connected` gave before is gone when it is called again.
@@ -14,7 +15,8 @@ class Parts {
     this.count = 0;
     this.runs = runs;
     this.chain = null;
-    for (const name of ["row", "from", "to", "part"]) this[name] = ints(`parts.${name}`, runs);
+    for (const name of ["row", "from", "to"]) this[name] = ints(`parts.${name}`, runs, allocate);
+    this.part = ints("parts.part", runs);
     for (const name of ["left", "top", "right", "bottom", "area"]) this[name] = ints(`parts.${name}`, runs);
     for (const name of ["edge", "strength"]) this[name] = doubles(`parts.${name}`, runs);
   }
@@ -64,16 +66,17 @@ export function connected(ink, mask, width, height) {
 /** Writes the rows and ends of the mask's runs where `Parts` has them; their number. */
 function runsOf(mask, width, height) {
   const most = height * ((width + 1) >> 1);
-  const row = ints("parts.row", most);
-  const from = ints("parts.from", most);
-  const to = ints("parts.to", most);
-  const four = new Uint32Array(mask.buffer, mask.byteOffset, mask.length >> 2); // most of a page is empty
+  const [row, from, to] = ["row", "from", "to"].map((name) => ints(`parts.${name}`, most, allocate));
+  const fast = kernels(0, mask, row, from, to);
+  if (fast !== null) {
+    return fast.runs(mask.byteOffset, width, height, row.byteOffset, from.byteOffset, to.byteOffset);
+  }
   let runs = 0;
   for (let y = 0, at = 0; y < height; y++) {
     const start = at;
     const end = at + width;
     while (at < end) {
-      while (at < end && mask[at] === 0) at += (at & 3) === 0 && at + 4 <= end && four[at >> 2] === 0 ? 4 : 1;
+      while (at < end && mask[at] === 0) at += 1;
       if (at === end) break;
       row[runs] = y;
       from[runs] = at - start;

@@ -8,7 +8,7 @@
 import { KERNELS } from "./kernels_wasm.js";
 
 const PAGE = 65536;
-const PER_PIXEL = 48; // bytes of all arrays of a frame, by its pixels; what is not used is no memory, only addresses
+const PER_PIXEL = 64; // bytes of all arrays of a frame, by its pixels; what is not used is no memory, only addresses
 const SPARE = 2 << 20; // for those of the digits
 const ALIGNED = 16;
 
