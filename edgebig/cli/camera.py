@@ -91,7 +91,10 @@ def camera(
         str, typer.Option(metavar="SIZE", help="What that folder may hold, as in 500MB.")
     ] = "1GB",
     install_service: Annotated[
-        bool, typer.Option(help="Write a systemd unit that does this whenever the machine starts.")
+        bool,
+        typer.Option(
+            "--install-service", help="Write a systemd unit that does this whenever the machine starts."
+        ),
     ] = False,
 ) -> None:
     """Read digits live: from this machine's camera or a board's, a video, pictures or a stream."""
