@@ -8,12 +8,14 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from edgebig import artifact, camera, cli, device
 from edgebig.drivers.ssh import COMMAND_VARIABLE
+from tests import boards as emulated
 from tests.drivers.sshd import board, gone, on_board
 from tests.ondevice import films
 
@@ -202,3 +204,24 @@ def test_a_link_that_drops_is_told(model: Path, monkeypatch: pytest.MonkeyPatch)
             list(running)
         assert getattr(caught.value, "exit_code", None) == 4
         gone(lambda: not on_board(pi), "the runner on the board")
+
+
+@pytest.mark.arm
+@pytest.mark.network
+@pytest.mark.slow
+def test_an_emulated_raspberry_pi_reads_as_this_machine_does(
+    boards: Callable[[str], Path], model: Path, tmp_path: Path
+) -> None:
+    folder = films.pictures(tmp_path / "shots", [films.page("314"), films.page("42", shift=5)])
+    settings = camera.Settings(str(folder), every_frame_of="files", jpeg=True)
+    pi = emulated.device(boards("emulated-pi-4"))
+    there, here = (
+        [event for event in camera.watch(artifact.load(model), target, settings) if event["event"] == "frame"]
+        for target in (pi, device.load("local"))
+    )
+    assert [frame["label"] for frame in there] == ["314", "42"]
+    for far, near in zip(there, here, strict=True):
+        assert "jpeg" in far
+        # One step of the int8 outputs, where the kernels of the two round otherwise.
+        assert far["confidence"] == pytest.approx(near["confidence"], abs=2 / 256)
+        assert [digit["box"] for digit in far["digits"]] == [digit["box"] for digit in near["digits"]]
