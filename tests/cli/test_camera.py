@@ -8,12 +8,13 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
 
-from edgebig import artifact, camera, cli, device
+from edgebig import artifact, camera, cli, device, runs
+from edgebig.drivers.protocol import Event
 from edgebig.drivers.ssh import COMMAND_VARIABLE
 from tests import boards as emulated
 from tests.drivers.sshd import board, gone, on_board
@@ -115,6 +116,24 @@ def test_one_clear_error(
     assert told in text
     assert "Traceback" not in text
     assert "watch:" not in text  # Where nothing can be seen, no page is told of.
+
+
+def test_without_a_model_it_is_the_one_that_learned_from_photographs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shipped = {name: path for name, path in runs.zoo().items() if name != "digits-camera"}
+    taken = []
+
+    def watch(item: artifact.Artifact, *_: object) -> Generator[Event, None, None]:
+        taken.append(item.path)
+        yield from ()
+
+    monkeypatch.setattr(camera, "watch", watch)
+    # Stands for the file of that name, which an older package lacks.
+    for zoo in (shipped, {**shipped, "digits-camera": shipped["digits-nano"]}):
+        monkeypatch.setattr(runs, "zoo", lambda zoo=zoo: zoo)
+        assert run(monkeypatch, capsys, "--json") == (0, [], [])
+    assert taken == [shipped["digits"], shipped["digits-nano"]]
 
 
 def child(*arguments: object) -> subprocess.Popen[str]:
