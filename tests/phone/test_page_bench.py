@@ -221,6 +221,34 @@ def test_a_page_that_is_loaded_anew_is_the_same_phone(host: Host, phone: Callabl
     assert len(host.hub.rows()) == 1
 
 
+def test_it_can_be_stopped_on_the_phone(host: Host, phone: Callable[..., Phone]) -> None:
+    """And nothing else runs there while it measures."""
+    here = phone()
+    handset = arrive(host, here, host.job(100, processes=200))
+    host.until(handset, here.page, "warmup")
+    assert here.page.locator("#tab-camera").is_disabled()
+    here.page.tap("#bench-stop")
+    host.follow(handset, here.page)
+    [error] = host.of("error")
+    assert error["problem"] == "it was stopped on the phone"
+    host.hub.finish(handset, error["problem"], failed=True)
+    here.reads("#bench-host", lambda text: text == "The host says: it was stopped on the phone")
+    assert here.page.locator("#tab-camera").is_enabled()
+
+
+def test_a_phone_that_sleeps(host: Host, phone: Callable[..., Phone]) -> None:
+    """Frozen by the browser, as one in a pocket is: nothing comes, and then the rest."""
+    here = phone()
+    handset = arrive(host, here, host.job(50, processes=10))
+    host.until(handset, here.page, "warmup")
+    session = here.context.new_cdp_session(here.page)
+    session.send("Page.setWebLifecycleState", {"state": "frozen"})
+    time.sleep(2)
+    session.send("Page.setWebLifecycleState", {"state": "active"})
+    host.follow(handset, here.page)
+    assert [one["process"] for one in host.of("sample")] == sorted(list(range(10)) * ROUNDS)
+
+
 def test_webgpu_tells_what_it_is(litertjs: Runtime, phone: Callable[..., Phone]) -> None:
     """By SwiftShader: software, and said to be."""
     data = flatbuffer.rewrite_io((ZOO / "digits-nano.tflite").read_bytes(), "float32", "digits-nano")

@@ -4,11 +4,12 @@ import { element } from "./dom.js";
 import { measure } from "./local.js";
 
 export class Bench {
-  // parts: the elements of the panel by name; page: {link, facts, attention, models(), delegate()}.
+  // parts: the elements of the panel by name; page: {link, facts, attention, models(), delegate()},
+  // and alone(whether): nothing else may run on the page meanwhile.
   constructor(parts, page) {
     Object.assign(this, { parts, page, host: null, running: false, enough: false });
     parts.start.addEventListener("click", () => this.start());
-    parts.stop.addEventListener("click", () => (this.enough = true));
+    parts.stop.addEventListener("click", () => this.stop());
     this.describe(page.facts);
   }
 
@@ -39,13 +40,19 @@ export class Bench {
     if (!this.host) this.parts.host.textContent = "Measured on this phone, and shown here only: nothing is sent.";
   }
 
+  stop() {
+    this.enough = true;
+    this.host?.stop();
+  }
+
   async start() {
     if (this.running) return;
     [this.running, this.enough] = [true, false];
     const { parts } = this;
     parts.start.disabled = true;
     parts.problem.hidden = true;
-    parts.stop.hidden = this.host !== null;
+    parts.stop.hidden = false;
+    this.page.alone(true);
     this.progress("Starting");
     try {
       await (this.host ? this.host.serve() : this.alone());
@@ -56,6 +63,7 @@ export class Bench {
       parts.start.disabled = false;
       parts.stop.hidden = true;
       parts.progress.hidden = true;
+      this.page.alone(false);
     }
   }
 

@@ -5,6 +5,7 @@ import { keepAwake } from "./attention.js";
 import { run } from "./runner.js";
 
 const RETRY_MS = 1500;
+const STOPPED = { event: "error", code: "stopped", problem: "it was stopped on the phone", hint: "start it again there" };
 
 export class Host {
   // show: {tally(Tally), note(text), connected(boolean), end({why, accuracy}), problem(text)}
@@ -43,10 +44,11 @@ export class Host {
   async serve() {
     if (this.serving) return;
     this.serving = true;
+    this.left = new AbortController();
     const release = await keepAwake();
     try {
       const has = () => this.work?.number ?? 0;
-      for await (const { event, data } of this.link.events(this.phone, has, this.show.connected)) {
+      for await (const { event, data } of this.link.events(this.phone, has, this.show.connected, this.left.signal)) {
         if (event === "wait") this.show.note(data.why ?? "waiting for the host");
         if (event === "job") this.begin(data);
         if (event === "end") this.show.end(data);
@@ -59,6 +61,12 @@ export class Host {
       this.serving = false;
       release();
     }
+  }
+
+  // The user has enough: the host is told so where it waits for events, else this phone just leaves.
+  stop() {
+    if (this.work) this.work.stop();
+    else this.left?.abort();
   }
 
   begin(task) {
@@ -79,12 +87,16 @@ export class Host {
 class Work {
   constructor(host, task) {
     const { link, phone } = host;
-    Object.assign(this, { host, task, number: task.number, cancelled: false });
+    Object.assign(this, { host, task, number: task.number, cancelled: false, stopping: false });
     this.outbox = new Outbox(link, phone, task.number, task.next);
   }
 
   cancel() {
     this.cancelled = true;
+  }
+
+  stop() {
+    this.stopping = true;
   }
 
   // The line is there again: what waits can go.
@@ -100,12 +112,14 @@ class Work {
     const [models, images] = await this.fetched(job);
     for await (const event of run({ job, tables, models, images, facts }, attention)) {
       if (this.cancelled) return;
+      if (this.stopping) break;
       tally.add(event);
       show.tally(tally);
       this.outbox.add(event);
       // Between two steps, so that nothing is sent while a time is taken.
       if (this.outbox.due) await this.outbox.send();
     }
+    if (this.stopping) this.outbox.add(STOPPED);
     await this.drain();
   }
 

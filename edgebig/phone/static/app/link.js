@@ -44,10 +44,12 @@ export class Link {
   }
 
   // The host's events from now on, over drops and sleep: {event, data}. has(): the number of the job at work, or 0.
-  // Throws Refused where the host no longer wants this phone. told(true | false): whether the host answers.
-  async *events(phone, has, told) {
-    for (let failures = 0; ; ) {
+  // Throws Refused where the host no longer wants this phone. told(true | false): whether the host answers. Ends with the
+  // event "end", or when `left` is aborted.
+  async *events(phone, has, told, left) {
+    for (let failures = 0; !left.aborted; ) {
       const abort = new AbortController();
+      left.addEventListener("abort", () => abort.abort(), { once: true });
       const watch = new Watch(() => abort.abort());
       try {
         const response = await this.fetch(`api/job?phone=${encodeURIComponent(phone)}&has=${has()}`, { signal: abort.signal });
@@ -63,6 +65,7 @@ export class Link {
         watch.end();
         abort.abort();
       }
+      if (left.aborted) return;
       told(false);
       await pause(RETRY_MS[Math.min(failures++, RETRY_MS.length - 1)]);
     }

@@ -13,6 +13,8 @@ import { keepForFlight } from "./offline.js";
 const at = (id) => document.getElementById(id);
 const status = at("status");
 
+// Whether models have come that one may choose from.
+let choosable = false;
 const token = tokenOf(location.hash);
 const link = new Link(token);
 const speech = new Speech(at("spoken"));
@@ -40,7 +42,7 @@ async function start() {
   reading.warm("wasm");
   const [facts, models] = await Promise.all([factsOf(), listed()]);
   const bench = new Bench(benchParts(), {
-    link, facts, attention: new Attention(), models: () => models, delegate: () => at("accelerator").value,
+    link, facts, attention: new Attention(), models: () => models, delegate: () => at("accelerator").value, alone,
   });
   const mode = token ? await bench.join() : "page";
   let benched = Promise.resolve();
@@ -63,6 +65,12 @@ async function start() {
   if (!token) await keepForFlight(status);
 }
 
+// What is measured shares the phone with nothing: the other panels wait.
+function alone(whether) {
+  for (const id of ["tab-camera", "tab-draw"]) at(id).disabled = whether;
+  for (const id of ["model", "accelerator"]) at(id).disabled = whether || !choosable;
+}
+
 async function listed() {
   try {
     return await link.json("models.json");
@@ -76,6 +84,7 @@ function choose(models, facts) {
   const accelerators = [["wasm", "WASM"], ...(facts.gpu ? [["webgpu", "WebGPU"]] : []), ...(facts.webnn ? [["webnn", "WebNN"]] : [])];
   at("model").replaceChildren(...models.map(({ name, bytes }, index) => new Option(`${name}, ${kilobytes(bytes)}`, `${index}`)));
   at("accelerator").replaceChildren(...accelerators.map(([value, name]) => new Option(name, value)));
+  choosable = true;
   for (const id of ["model", "accelerator"]) {
     at(id).disabled = false;
     at(id).addEventListener("change", () => open(models));

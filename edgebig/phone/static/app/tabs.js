@@ -15,6 +15,7 @@ export class Tabs {
     if (now < 0 || !(event.key in steps)) return;
     event.preventDefault();
     const tab = this.tabs[(steps[event.key] + this.tabs.length) % this.tabs.length];
+    if (tab.disabled) return;
     this.choose(tab);
     tab.focus();
   }
