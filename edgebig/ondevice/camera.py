@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import drawing, infer, predict, preprocess, whole
+from . import drawing, infer, opencv, predict, preprocess, whole
 from .faults import Fault
 from .frames import Frame, Source, frames
 from .pipeline import Ended, Slot
@@ -91,7 +91,7 @@ class Capture(threading.Thread):
         live = self.source is None or (self.source.live and self.wanted.is_set())
         limit_s = OPENING_S if self.source is None else SILENT_S
         if live and self.is_alive() and (time.monotonic_ns() - self.last_ns) / 1e9 > limit_s:
-            name = self._task["source"] if self.source is None else self.source.name
+            name = opencv.shown(self._task["source"]) if self.source is None else self.source.name
             raise Fault(
                 "camera-lost",
                 f"{name}: no picture for {limit_s:.0f} s",

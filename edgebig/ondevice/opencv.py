@@ -142,23 +142,23 @@ def stream(url: str) -> Source:
     """A camera in the network, or a video there. Raises Fault where it is no such URL or does not answer."""
     scheme = url.partition("://")[0].lower()
     if scheme not in _STREAMS:
-        raise Fault("source", f"{_shown(url)}: no such source", f"a URL begins with {', '.join(_STREAMS)}")
+        raise Fault("source", f"{shown(url)}: no such source", f"a URL begins with {', '.join(_STREAMS)}")
     cv2 = load()
     with _ffmpeg(_NETWORK_ALONE):
         limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _ANSWER_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, _ANSWER_MS]
         capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits)
     silent = Fault(
-        "no-camera", f"{_shown(url)} gives no video", "check the address, its password, and the network"
+        "no-camera", f"{shown(url)} gives no video", "check the address, its password, and the network"
     )
     if not capture.isOpened():
         raise silent
     if capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0:
-        return Source(_shown(url), False, True, _per_s(cv2, capture), _given(capture, silent, None))
-    lost = Fault("camera-lost", f"{_shown(url)} gives no pictures any more", "start again when it does")
-    return Source(_shown(url), True, True, _per_s(cv2, capture), _given(capture, silent, lost))
+        return Source(shown(url), False, True, _per_s(cv2, capture), _given(capture, silent, None))
+    lost = Fault("camera-lost", f"{shown(url)} gives no pictures any more", "start again when it does")
+    return Source(shown(url), True, True, _per_s(cv2, capture), _given(capture, silent, lost))
 
 
-def _shown(url: str) -> str:
+def shown(url: str) -> str:
     """Without its password: what is printed lands in logs."""
     return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", url)
 

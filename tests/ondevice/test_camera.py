@@ -170,6 +170,18 @@ def test_a_camera_that_falls_silent_is_given_up(monkeypatch: pytest.MonkeyPatch)
     assert "waiting" in told
 
 
+def test_a_stream_that_never_opens_is_given_up_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    hangs = threading.Event()
+    monkeypatch.setattr(camera, "OPENING_S", 0.1)
+    monkeypatch.setattr(camera, "WAITING_S", 0.02)
+    monkeypatch.setattr(camera, "open_source", lambda task: hangs.wait(20))
+    monkeypatch.setattr(camera.predict, "load", lambda task: None)
+    with pytest.raises(Fault, match=r"rtsp://ann:\*+@camera/1: no picture for") as caught:
+        list(camera.run(films.task("rtsp://ann:secret@camera/1")))
+    hangs.set()
+    assert "secret" not in caught.value.problem
+
+
 def test_a_camera_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     live(monkeypatch, 0.001)
     with pytest.raises(Fault, match="waits for nobody") as caught:
