@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -11,7 +12,7 @@ from statistics import mean
 
 import pytest
 
-from edgebig import measurement, recipe
+from edgebig import artifact, measurement, recipe, runs
 from edgebig.measurement import Measurement, ModelResult
 
 ROOT = Path(__file__).parent.parent
@@ -29,6 +30,7 @@ MEASURED = {
     "article-logistic": ("article-logistic", "article-logistic", "int8", "float32"),
 }
 TEACHER = "digits-teacher"  # of one seed, and float32 alone
+CAMERA = ("digits-camera", "digits-camera-small")  # of one seed, judged by tools/judge_camera.py
 TEST_EXAMPLES = {"digits-quick": 1_000, "article-logistic": 2_115}
 YARDSTICK = "keras-convnet"
 
@@ -103,7 +105,8 @@ def test_what_was_measured_is_sound(name: str) -> None:
         assert model.verdict in ("OK", "PARTIAL")
         assert model.accuracy is not None
         assert model.accuracy.n == TEST_EXAMPLES.get(name, 10_000)
-    assert [path.stem for path in (ROOT / "recipes").glob("*.toml") if path.stem not in MEASURED] == [TEACHER]
+    others = [path.stem for path in (ROOT / "recipes").glob("*.toml") if path.stem not in MEASURED]
+    assert sorted(others) == sorted([TEACHER, *CAMERA])
 
 
 def test_the_teacher_is_what_its_header_says() -> None:
@@ -114,6 +117,34 @@ def test_the_teacher_is_what_its_header_says() -> None:
     assert f"{found.accuracy.value:.2%}".replace("%", " %") in " ".join(
         recipe.header(ROOT / "recipes" / f"{TEACHER}.toml")
     )
+
+
+@pytest.mark.parametrize("name", CAMERA)
+def test_the_camera_s_models_are_what_their_headers_say(name: str) -> None:
+    judged = json.loads((RECORDS / f"{name}-seed0.json").read_text("utf-8"))
+    shipped = artifact.load(runs.zoo()[name])
+    assert (judged["sha256"], judged["model"], judged["seed"]) == (shipped.sha256, name, 0)
+    header = " ".join(recipe.header(ROOT / "recipes" / f"{name}.toml"))
+    paper, photographs = judged["paper"], judged["photographs"].values()
+    right, digits = (sum(photo[key] for photo in photographs) for key in ("right", "digits"))
+    none, letters = paper["others_taken_for_digits"], judged["typeface"]["taken_for_digits"]
+    for claim in (
+        f"int8 {shipped.path.stat().st_size / 1e3:.1f} kB: {judged['mnist_test']['value']:.2%}",
+        f"{paper['digits_kept_and_right']['share']:.2%} of {paper['digits_kept_and_right']['n']:,} digits on paper",
+        f"{none['share']:.1%} of {none['n']:,} other things",
+        f"{letters['share']:.1%} of {letters['n']:,} letters of a typeface",
+        f"{right} of {digits} digits of three photographs, {sum(photo['false'] for photo in photographs)} false",
+        f"{paper['calibration_on_paper']['error']:.4f} on paper",
+        f"{paper['calibration_on_mnist_test']['error']:.4f} on MNIST",
+    ):
+        assert claim.replace("%", " %") in header, claim
+
+
+def test_the_camera_s_model_reads_mnist_as_well_as_digits_does() -> None:
+    camera, plain = (
+        artifact.require_card(artifact.load(runs.zoo()[name]), "") for name in ("digits-camera", "digits")
+    )
+    assert camera.host_accuracy.value >= plain.host_accuracy.value - 0.002
 
 
 @pytest.mark.parametrize("seed", SEEDS)

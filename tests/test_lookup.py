@@ -10,8 +10,8 @@ from edgebig import lookup
 from edgebig.errors import EdgebigError
 
 SHIPPED = [
-    "article-logistic", "article-mlp", "digits", "digits-nano", "digits-quick", "digits-small", "digits-teacher",
-    "fashion", "keras-convnet",
+    "article-logistic", "article-mlp", "digits", "digits-camera", "digits-camera-small", "digits-nano", "digits-quick",
+    "digits-small", "digits-teacher", "fashion", "keras-convnet",
 ]  # fmt: skip
 
 

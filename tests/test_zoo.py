@@ -10,12 +10,19 @@ import pytest
 
 from edgebig import artifact, runs
 from edgebig.check import tflite
-from edgebig.data import source
+from edgebig.data import pen, signs, source
+from edgebig.data.examples import Examples
 from edgebig.errors import EdgebigError
 from edgebig.recipe import Data
 
 # The largest file, and the least accuracy on MNIST's 10,000 test digits.
-SHIPPED = {"digits": (64 * 1024, 0.996), "digits-nano": (8 * 1024, 0.99), "digits-small": (24 * 1024, 0.9958)}
+SHIPPED = {
+    "digits": (64 * 1024, 0.996),
+    "digits-camera": (64 * 1024, 0.9942),
+    "digits-camera-small": (24 * 1024, 0.993),
+    "digits-nano": (8 * 1024, 0.99),
+    "digits-small": (24 * 1024, 0.9958),
+}
 
 
 def test_these_come_with_edgebig() -> None:
@@ -33,6 +40,24 @@ def test_a_card_is_of_its_file_and_names_no_machine(name: str) -> None:
     assert {record.name for record in card.passes} >= {"distil", "qat"}
     text = json.dumps(artifact.dump_record(card))
     assert "/" not in text.replace('"image/', "").replace("N/A", ""), text
+
+
+@pytest.mark.parametrize("name", ["digits-camera", "digits-camera-small"])
+def test_the_camera_s_models_know_what_is_no_digit(name: str) -> None:
+    item = artifact.load(runs.zoo()[name])
+    card = artifact.require_card(item, "")
+    assert card.threshold is not None
+    assert card.threshold.kept >= 0.99 * card.threshold.known
+    assert card.threshold.rejected >= 0.85 * card.threshold.unknown
+    assert (card.threshold.confidence * 256) % 1 == 0.5  # between two steps of the output
+    # Letters and signs that training does not draw in this hand, at the size of the model's input.
+    rng = np.random.default_rng(99)
+    kinds = [kind for kind in signs.KINDS for _ in range(4)]
+    fields = pen.of_lines([signs.draw(kind, rng) for kind in kinds])
+    ink = np.clip((1.2 - fields) * 2 + 0.5, 0, 1)[:, 1 :: pen.FINE, 1 :: pen.FINE]
+    things = Examples((ink * 255).astype(np.uint8)[..., np.newaxis], np.zeros(len(kinds), np.int64))
+    sure = tflite.scores(item.path.read_bytes(), things, card.preprocessing.model_dump()).max(axis=1)
+    assert (sure < card.threshold.confidence).mean() >= 0.75
 
 
 @pytest.mark.parametrize("name", SHIPPED)

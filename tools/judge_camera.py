@@ -36,7 +36,7 @@ from edgebig.ondevice import picture, predict
 # Letters that are no digit in anybody's hand or typeface, and signs.
 GLYPHS = sorted(set(string.ascii_letters) - set("BbDGgIiJjlOoQqSsTyYZz")) + list("#%&@*+?<=>~")
 GLYPH_COPIES = 20
-PAGES = 40  # of each kind
+PAGES = 20  # of each kind
 WRITTEN_COPIES = 0.3  # of MNIST's 10,000 test digits
 
 

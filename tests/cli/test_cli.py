@@ -22,8 +22,8 @@ from edgebig.errors import DeviceError, EdgebigError, Shortfall
 ROOT = Path(__file__).resolve().parent.parent.parent
 GOLDEN = ROOT / "tests" / "golden" / "digits-int8.tflite"
 RECIPES = (
-    "article-logistic", "article-mlp", "digits", "digits-nano", "digits-quick", "digits-small", "digits-teacher",
-    "fashion", "keras-convnet",
+    "article-logistic", "article-mlp", "digits", "digits-camera", "digits-camera-small", "digits-nano", "digits-quick",
+    "digits-small", "digits-teacher", "fashion", "keras-convnet",
 )  # fmt: skip
 COMMANDS = [
     "train", "adopt", "compress", "convert", "export", "eval", "check", "inspect", "bench", "compare", "blame",
@@ -401,6 +401,8 @@ def test_completion(monkeypatch: pytest.MonkeyPatch, edgebig: Edgebig, here: Pat
         (here / "recipes" / f"{name}.toml").write_text("")
     assert complete(monkeypatch, edgebig, "edgebig train ") == sorted([*RECIPES, "mine"])
     assert complete(monkeypatch, edgebig, "edgebig train digits-") == [
+        "digits-camera",
+        "digits-camera-small",
         "digits-nano",
         "digits-quick",
         "digits-small",
