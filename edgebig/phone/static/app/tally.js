@@ -49,8 +49,8 @@ export class Tally {
       const { actual, asked, variant, threads, fully } = accelerator;
       const fell = actual === asked ? (asked === "wasm" || fully ? "" : ", in part") : `, though ${asked} was asked for`;
       facts.push(["runs on", `${actual}${fell} (${variant}, ${threads} ${threads === 1 ? "thread" : "threads"})`]);
-      facts.push(["runtime: fetch, load", `${duration(accelerator.fetch_ns)}, ${duration(accelerator.load_ns)}`]);
-      facts.push(["compile the model", duration(accelerator.compile_ns)]);
+      facts.push(["fetch, load", `${duration(accelerator.fetch_ns)}, ${duration(accelerator.load_ns)}`]);
+      facts.push(["compile", duration(accelerator.compile_ns)]);
     }
     if (firstNs !== null) facts.push(["first inference", duration(firstNs)]);
     if (read && this.labels) facts.push(["right", `${right} of ${read} (${((100 * right) / read).toFixed(1)} %)`]);
