@@ -104,12 +104,18 @@ _SHARE = (255 * 64 // np.maximum(np.arange(256), DARK)).astype(np.uint16)
 
 def _against(paper: Bytes, light4: Shorts) -> Scene:
     """`light4`: four times the picture's light."""
-    paper4 = paper.astype(np.uint16) << np.uint16(2)
-    ink = ((np.maximum(paper4, light4) - light4) * _SHARE[paper]) >> np.uint16(6)
+    ink = paper.astype(np.uint16)
+    ink <<= np.uint16(2)
+    np.maximum(ink, light4, out=ink)
+    ink -= light4
+    ink *= _SHARE.take(paper)
+    ink >>= np.uint16(6)
     sample = ink[::3, ::3] if ink.size > 9000 else ink
     offset = quantile(sample, 1, 2)  # of many grey values the closing takes the lightest
     noise = 1.4826 * quantile(np.abs(sample.astype(np.int64) - offset), 1, 2)
-    return Scene(paper, np.maximum(ink, np.uint16(offset)) - np.uint16(offset), noise)
+    np.maximum(ink, np.uint16(offset), out=ink)
+    ink -= np.uint16(offset)
+    return Scene(paper, ink, noise)
 
 
 def threshold(scene: Scene) -> float:

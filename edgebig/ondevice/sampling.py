@@ -40,8 +40,11 @@ def _lengthened(a: Bytes, factor: int) -> Bytes:
     for phase in range(factor):
         off = 2 * phase + 1 - factor  # from the pixel's middle, in parts of 2 * factor
         other = after if off > 0 else before
-        mixed = wide * np.uint16(2 * factor - abs(off)) + other * np.uint16(abs(off)) + np.uint16(factor)
-        result[phase::factor] = mixed // np.uint16(2 * factor)
+        mixed = wide * np.uint16(2 * factor - abs(off))
+        mixed += other * np.uint16(abs(off))
+        mixed += np.uint16(factor)
+        mixed //= np.uint16(2 * factor)
+        result[phase::factor] = mixed
     return result
 
 
