@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,22 @@ def test_a_photograph(page: Phone, tmp_path: Path) -> None:
         "#photo-file", {"name": "<b>.jpg", "mimeType": "image/jpeg", "buffer": b"no picture"}
     )
     assert page.reads("#camera-problem", bool) == "<b>.jpg is no picture that this browser reads."
+
+
+def test_boxes_lie_where_the_digits_are_when_the_phone_is_turned(page: Phone) -> None:
+    picture = io.BytesIO()
+    paper("57", 600, 900).save(picture, "PNG")
+    page.page.set_input_files(
+        "#photo-file", {"name": "a.png", "mimeType": "image/png", "buffer": picture.getvalue()}
+    )
+    page.reads("#camera-answer", lambda text: text == "57")
+    drawn = "canvas => [canvas.width / canvas.clientWidth, canvas.height / canvas.clientHeight]"
+    for size in SIZES.values():
+        page.page.set_viewport_size({"width": size[0], "height": size[1]})
+        end_s = time.monotonic() + 10
+        while np.ptp(scales := page.page.locator("#camera-boxes").evaluate(drawn)) > 0.02:
+            assert time.monotonic() < end_s, (size, scales)
+            page.page.wait_for_timeout(100)
 
 
 def test_a_model_of_whole_pictures(phone: Callable[..., Phone], exported: Path, site: int) -> None:

@@ -34,6 +34,11 @@ const tabs = new Tabs(document.querySelector(".tabs"), (panel) => {
   if (panel === "draw") paper.changed();
 });
 
+// The phone was turned: what lies over a picture is drawn in another size.
+addEventListener("resize", () => {
+  paper.changed();
+  if (camera.photo) camera.readPhoto();
+});
 addEventListener("unhandledrejection", ({ reason }) => (status.textContent = `Something failed: ${reason?.message ?? reason}`));
 
 start().catch((error) => (status.textContent = error.message));
