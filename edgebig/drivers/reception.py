@@ -67,7 +67,9 @@ class Reception:
             where, names = _called(device)
             self.certificate = None
             if not (device.usb or device.plain_http):
-                self.certificate = certificate.ready(lookup.cache_dir() / "phone", [where, *names])
+                # One for each address: at home and at work a browser knows its own again.
+                kept = lookup.cache_dir() / "phone" / where.replace(":", "-")
+                self.certificate = certificate.ready(kept, [where, *names])
             self.served = opened.enter_context(
                 serving(site, self.hub, where, self.certificate, device.port, names)
             )
