@@ -16,13 +16,15 @@ _LIMIT_S = 30.0
 @contextlib.contextmanager
 def reversed_port(phone: Phone, port: int) -> Iterator[None]:
     """While the block runs, localhost:`port` on the phone is localhost:`port` here. Raises DeviceError."""
-    # Not over another's: who uses that port of the phone's already would lose it.
-    _adb(phone, "reverse", "--no-rebind", f"tcp:{port}", f"tcp:{port}")
+    same = f"tcp:{port}"
+    # Not over another's, who would lose it. One that leads to our own port was left behind by who was killed.
+    if not any(line.split()[1:] == [same, same] for line in _adb(phone, "reverse", "--list").splitlines()):
+        _adb(phone, "reverse", "--no-rebind", same, same)
     try:
         yield
     finally:
         with contextlib.suppress(DeviceError):  # an unplugged phone has forgotten it
-            _adb(phone, "reverse", "--remove", f"tcp:{port}")
+            _adb(phone, "reverse", "--remove", same)
 
 
 def open_url(phone: Phone, url: str) -> None:
@@ -34,7 +36,7 @@ def open_url(phone: Phone, url: str) -> None:
         raise DeviceError(f"phone {phone.serial} did not open the page; 'am start' said: {last[0]}", "")
 
 
-def _adb(phone: Phone, *words: str) -> None:
+def _adb(phone: Phone, *words: str) -> str:
     try:
         done = subprocess.run(
             phone.command(*words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -52,3 +54,4 @@ def _adb(phone: Phone, *words: str) -> None:
         )
     if done.returncode != 0:
         raise phone.refusal(told, f"'adb {' '.join(words)}' on phone {phone.serial} failed")
+    return told

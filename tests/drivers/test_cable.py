@@ -80,6 +80,14 @@ def test_a_port_of_the_phones_that_leads_elsewhere_is_left_alone(android: adbd.T
     assert reversals(android).endswith("tcp:8790 tcp:9")
 
 
+def test_what_a_killed_edgebig_left_behind_is_taken_over(android: adbd.TestPhone) -> None:
+    android.adb("-s", android.serial, "reverse", "tcp:8791", "tcp:8791")
+    opened = Reception(USB.model_copy(update={"port": 8791}), "bench")
+    assert reversals(android).endswith("tcp:8791 tcp:8791")
+    opened.release()
+    assert reversals(android) == ""
+
+
 def test_a_phone_that_is_unplugged_meanwhile_hinders_no_end(android: adbd.TestPhone) -> None:
     opened = Reception(USB, "bench")
     android.unplug()
