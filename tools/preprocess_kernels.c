@@ -1,8 +1,8 @@
 // What costs most of a frame in edgebig/phone/static/preprocess/, for WebAssembly with SIMD: the same whole numbers.
 //
-// tools/make_kernels.py compiles this and writes kernels_wasm.js; simd.js calls it. Each function is the twin of the one in
-// JavaScript that it is called by, which runs in its place where there is no WebAssembly. No library, no allocation:
-// every pointer is the caller's, 16 bytes apart from the next at least, and so is `temp`, whose size stands with each.
+// tools/make_kernels.py compiles this and writes kernels_wasm.js; simd.js loads it. Each function is the twin of the
+// one in JavaScript that calls it, which does the same by itself where there is no WebAssembly. No library, no
+// allocation: every pointer is the caller's, and so is `temp`, whose size stands with each. Arrays do not overlap.
 #include <stdint.h>
 #include <wasm_simd128.h>
 

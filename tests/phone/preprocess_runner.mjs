@@ -1,10 +1,11 @@
 /**
- * Frames -> what the page's preprocessing makes of them: `node preprocess_runner.mjs INDEX.js [plain] < FRAMES > ANSWERS`.
- * With `plain` there is no WebAssembly.
+ * Frames -> what the page's preprocessing makes of them:
  *
- * FRAMES: a line of JSON, [{width, height, channels: 1 or 4}, ...], then the pixels of each. ANSWERS: a line of JSON for
- * each, {digits: [{box, line, image: hex}], steps: [{name, width, height, sha256}], kept: whether the frame's pixels were
- * left alone}. Frames of 4 channels are made grey.
+ *     node preprocess_runner.mjs INDEX.js [plain] < FRAMES > ANSWERS
+ *
+ * With `plain` there is no WebAssembly. FRAMES: a line of JSON, [{width, height, channels: 1 or 4}, ...], then the
+ * pixels of each; those of 4 channels are made grey. ANSWERS: a line of JSON for each, {digits: [{box, line, image:
+ * hex}], steps: [{name, width, height, sha256}], kept: whether the frame's pixels were left alone}.
  */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";

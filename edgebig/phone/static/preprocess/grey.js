@@ -2,7 +2,8 @@
 
 /**
  * RGBA, as a canvas gives it -> Uint8Array of width x height. Alpha is not looked at: what is drawn on an opaque canvas
- * has none. `into`: the array to write to, if it is to be used again. Throws a TypeError where rgba is too short or long.
+ * has none. `into`: the array to write to, if it is to be used again.
+ * Throws a TypeError where rgba is too short or long.
  */
 export function greyOf(rgba, width, height, into = null) {
   const pixels = width * height;

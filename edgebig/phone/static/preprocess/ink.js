@@ -12,7 +12,7 @@ const PAPER_SIDE = 400; // the paper is sought in a picture that is at most this
 const POLARITY_SIDE = 240;
 const LIGHT = 1.0; // what is written on is beyond 1.6, either way; paper without ink is near 0, and is mostly light
 
-/** A picture at working size -> are its strokes lighter than what is around them? By the skewness of the differences. */
+/** A picture at working size -> are its strokes lighter than what is around them? By the differences' skewness. */
 export function isLightOnDark(work) {
   const small = reduce(work, Math.ceil(Math.max(work.width, work.height) / POLARITY_SIDE), "polarity.small");
   const shortest = Math.min(small.width, small.height);
@@ -92,7 +92,8 @@ export function sceneOf(work) {
   }
   const paper = enlarge(closed(small, reach), shrink, width, height, "scene.paper");
   const spare = Math.min(width, height) >= 100;
-  return against(paper, spare ? soften(work, "scene.light") : fourfold(work, "scene.light"), width, height, "scene.ink");
+  const light4 = spare ? soften(work, "scene.light") : fourfold(work, "scene.light");
+  return against(paper, light4, width, height, "scene.ink");
 }
 
 /** The width of strokes against the paper that this reach gives, weighted by their ink; null where there are none. */

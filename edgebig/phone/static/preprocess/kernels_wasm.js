@@ -1,6 +1,6 @@
 /**
  * tools/preprocess_kernels.c as WebAssembly with SIMD, in base64; made by tools/make_kernels.py, not by hand.
- * sha256 of the source: 8c259a87cf40bd6be90eabbed4e0e25156a20bf78be5fa0e4917855eb37c73ab
+ * sha256 of the source: 39ab39297dbfedb7f7de6480ffe419f7188fc2c13625d1a27ee524e4bc80cc5c
  */
 export const KERNELS =
   "AGFzbQEAAAABSghgBH9/f38AYAZ/f39/f38AYAl/f39/f39/f38AYAN/f38AYAh/f39/f39/fwBgBn9/f39/fwF/YAd/f39/f39/AGAFf39/f3" +

@@ -6,8 +6,8 @@ import { allocate, kernels } from "./simd.js";
 /**
  * Connected strokes, in scratch arrays: what `connected` gave before is gone when it is called again.
  *
- * Of each of the `count` parts: its box (left, top, right, bottom; ends excluded), its area in pixels, how long its edge
- * is, and its strength, the mean of its ink weighted by itself. Of each of the `runs`, pixels beside each other in one
+ * Of each of the `count` parts: its box (left, top, right, bottom; ends excluded), its area in pixels, the length of its
+ * edge, and its strength, the mean of its ink weighted by itself. Of each of the `runs`, pixels beside each other in one
  * row: the row, its first x, the x after its last, and the part that it is of.
  */
 class Parts {
@@ -54,7 +54,7 @@ class Parts {
   }
 }
 
-/** Uint16Array ink, Uint8Array mask of 0 and 1 -> the mask's 8-connected parts, in order of their first pixel, row by row. */
+/** Uint16Array ink, Uint8Array mask of 0 and 1 -> the mask's 8-connected parts, in order of their first pixels. */
 export function connected(ink, mask, width, height) {
   const runs = runsOf(mask, width, height);
   const parts = new Parts(runs);

@@ -1,10 +1,10 @@
 /**
  * An upright grey picture -> the digits in it, each as MNIST was made. The twin of edgebig/ondevice/preprocess.py,
- * equal to the bit: tests/phone/test_preprocess_js.py holds both to the same answers. docs/preprocessing.md says what it does.
+ * equal to the bit: tests/phone/test_preprocess_js.py holds both to the same answers.
  */
 
 import { onPaper, withEdges } from "./edges.js";
-import { above, isLightOnDark, sceneOf, threshold } from "./ink.js";
+import { isLightOnDark, sceneOf } from "./ink.js";
 import { inLines } from "./lines.js";
 import { reduce } from "./sampling.js";
 import { bytes, forget } from "./scratch.js";
@@ -63,12 +63,9 @@ function inverted({ width, height, data }, name) {
   return { width, height, data: inverse };
 }
 
-function show(look, scene, parts) {
-  const { width, height, paper, ink } = scene;
+function show(look, { width, height, paper, ink }, parts) {
   look("paper", { width, height, data: paper });
   look("ink", { width, height, data: Uint8Array.from(ink, (value) => value >> 2) });
-  const strong = above(ink, threshold(scene), "show.threshold");
-  look("threshold", { width, height, data: strong.map((over) => 255 * over) });
   const all = Array.from({ length: parts.count }, (_, part) => part);
   const strokes = parts.mask(all, [0, 0, width, height]);
   look("strokes", { width, height, data: strokes.map((own) => 255 * own) });

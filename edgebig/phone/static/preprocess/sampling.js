@@ -8,7 +8,7 @@
 import { bytes, ints, shorts } from "./scratch.js";
 import { allocate, kernels, temporary } from "./simd.js";
 
-/** The means of a picture's factor x factor blocks, as Pillow has them; those at the right and bottom edge may be smaller. */
+/** The means of factor x factor blocks, as Pillow has them; those at the right and bottom edge may be smaller. */
 export function reduce(picture, factor, name) {
   if (factor <= 1) return picture;
   const { width, height, data } = picture;
@@ -147,7 +147,7 @@ export function resample(picture, rows, columns, name) {
 
 /**
  * How much of each of n pixels is in each of m, in 256ths. Only those that are not 0: of target pixel i they are
- * weight[start[i]] to weight[start[i + 1] - 1], of the pixels from first[i] on. `packed`: all three, as the kernel has it.
+ * weight[start[i]] to weight[start[i + 1] - 1], of the pixels from first[i] on. `packed`: all three, for the kernel.
  */
 function weights(n, m, name) {
   const packed = ints(name, n + 4 * m + 1, allocate);

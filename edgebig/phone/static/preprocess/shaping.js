@@ -72,7 +72,8 @@ function even(drawing) {
   const width = strokeWidth(drawing);
   const wish = Math.min(Math.max(width, STROKE * FINE), MAX_STROKE * FINE);
   const side = 20 * FINE;
-  const radius = ((wish - width) * side) / (2 * (side - wish)); // the box grows with the brush, and is scaled to 20 again
+  // The box grows with the brush, and is scaled to 20 again.
+  const radius = ((wish - width) * side) / (2 * (side - wish));
   const halves = Math.floor(2 * Math.abs(radius) + 0.5);
   const reach = (halves + 1) >> 1;
   let before = drawing;
@@ -166,7 +167,7 @@ function centred(drawing) {
   );
   const small = resample(tight, rows, columns, "shaping.small");
   let mass = 0;
-  let moment = [0, 0];
+  const moment = [0, 0];
   for (let y = 0, at = 0; y < rows; y++) {
     for (let x = 0; x < columns; x++, at++) {
       mass += small.data[at];
