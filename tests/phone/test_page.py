@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -167,6 +168,32 @@ def test_the_camera_is_given_back_where_nobody_looks(page: Phone) -> None:
     assert page.page.evaluate("self.track.readyState") == "ended"
     page.page.tap("#tab-camera")
     page.reads("#camera-answer", lambda text: text == WRITTEN)
+
+
+def test_the_threshold_of_a_model_is_its_own_to_the_bit(
+    phone: Callable[..., Phone], exported: Path, site: int
+) -> None:
+    """Half a step of an int8 model's answers, which the slider's whole percents would take for a half."""
+    rows = json.loads((exported / "models.json").read_text())
+    here = phone()
+    here.page.add_init_script(
+        "const post = Worker.prototype.postMessage;"
+        "Worker.prototype.postMessage = function (message, ...rest) {"
+        "  if (message.step === 'read') self.asked = message.threshold;"
+        "  return post.call(this, message, ...rest); };"
+    )
+    for row in rows:
+        row["threshold"] = 128.5 / 256
+    here.context.route(
+        "**/models.json", lambda route: route.fulfill(body=json.dumps(rows), content_type="application/json")
+    )
+    here.open(f"http://127.0.0.1:{site}/")
+    assert here.page.locator("#sure-value").text_content() == "50 %"
+    here.page.tap("#tab-draw")
+    here.page.focus("#paper")
+    here.page.keyboard.press("4")
+    here.reads("#draw-answer", lambda text: text == "4")
+    assert here.page.evaluate("self.asked") == 128.5 / 256
 
 
 def test_nothing_less_sure_than_the_user_wants(page: Phone) -> None:

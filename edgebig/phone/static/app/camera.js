@@ -11,7 +11,7 @@ const PHOTO_LONGEST = 1600;
 export class Camera {
   // parts: the elements of the panel by name; reading: Reading; speech: Speech.
   constructor(parts, reading, speech) {
-    Object.assign(this, { parts, reading, speech, stream: null, wanted: false, here: true, fresh: false, working: false });
+    Object.assign(this, { parts, reading, speech, stream: null, wanted: false, here: true, fresh: false, working: false, threshold: 0 });
     this.smoother = new Smoother(HOLD);
     this.frames = [];
     this.device = null;
@@ -19,7 +19,10 @@ export class Camera {
     parts.turn.addEventListener("click", () => this.turn());
     parts.light.addEventListener("click", () => this.light());
     parts.file.addEventListener("change", () => this.photograph());
-    parts.sure.addEventListener("input", () => this.showSureness());
+    parts.sure.addEventListener("input", () => {
+      this.threshold = Number(parts.sure.value) / 100;
+      this.showSureness();
+    });
     parts.video.addEventListener("resize", () => this.fit(parts.video.videoWidth, parts.video.videoHeight));
     document.addEventListener("visibilitychange", () => this.visibility());
     this.problem(unavailable());
@@ -30,14 +33,12 @@ export class Camera {
     const { start, file, sure } = this.parts;
     start.disabled = unavailable() !== null;
     file.disabled = false;
-    sure.value = Math.round(100 * (model.threshold ?? 0));
+    // To the bit, which a slider of whole percents is not, until the user moves it.
+    this.threshold = model.threshold ?? 0;
+    sure.value = Math.round(100 * this.threshold);
     this.showSureness();
     this.smoother = new Smoother(HOLD);
     if (this.photo) this.readPhoto();
-  }
-
-  get threshold() {
-    return Number(this.parts.sure.value) / 100;
   }
 
   showSureness() {
