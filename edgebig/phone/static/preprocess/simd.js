@@ -3,7 +3,7 @@
  * time. tools/preprocess_kernels.c is their source.
  *
  * A kernel works on arrays that `allocate` gave; where one lies elsewhere, or there is no WebAssembly (an old browser,
- * a Content-Security-Policy without 'wasm-unsafe-eval'), `kernels(...)` is null and the caller's own JavaScript does it.
+ * a Content-Security-Policy without 'wasm-unsafe-eval'), `kernels(...)` is null, and the caller's own JavaScript works.
  */
 
 import { KERNELS } from "./kernels_wasm.js";
