@@ -7,8 +7,8 @@ import { allocate, kernels } from "./simd.js";
  * Connected strokes, in scratch arrays: what `connected` gave before is gone when it is called again.
  *
  * Of each of the `count` parts: its box (left, top, right, bottom; ends excluded), its area in pixels, the length of
- * its edge, and its strength, the mean of its ink weighted by itself. Of each of the `runs`, pixels beside each other in
- * one row: the row, its first x, the x after its last, and the part that it is of.
+ * its edge, and its strength, the mean of its ink weighted by itself. Of each of the `runs`, pixels side by side in one
+ * row: the row, its first x, the x after its last, and the part that it is of.
  */
 class Parts {
   constructor(runs) {
