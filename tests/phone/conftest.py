@@ -37,6 +37,7 @@ SWITCHES = [
     "--host-resolver-rules=MAP phone.test 127.0.0.1",
 ]
 WRITTEN = "30718"
+SIZES = {"small": (320, 568), "tall": (412, 915), "small on its side": (568, 320), "wide": (915, 412)}
 
 
 @pytest.fixture(scope="session")
@@ -212,3 +213,10 @@ def site(exported: Path) -> Iterator[int]:
     """The port where the exported folder is served."""
     with hosted(exported) as port:
         yield port
+
+
+@pytest.fixture
+def page(phone: Callable[..., Phone], site: int) -> Phone:
+    opened = phone()
+    opened.open(f"http://127.0.0.1:{site}/")
+    return opened

@@ -1,4 +1,4 @@
-"""The page in Chromium: paper and photographs, keyboard and screen reader, small screens, and what is not there."""
+"""The page in Chromium: the camera, photographs, paper to write on, models to choose from."""
 
 from __future__ import annotations
 
@@ -13,18 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from .conftest import SWITCHES, WRITTEN, Phone, embedded, launched, paper
+from .conftest import SIZES, WRITTEN, Phone, embedded, paper
 
 pytestmark = pytest.mark.browser
-
-SIZES = {"small": (320, 568), "tall": (412, 915), "small on its side": (568, 320), "wide": (915, 412)}
-
-
-@pytest.fixture
-def page(phone: Callable[..., Phone], site: int) -> Phone:
-    opened = phone()
-    opened.open(f"http://127.0.0.1:{site}/")
-    return opened
 
 
 def stroke(page: Any, points: list[tuple[float, float]]) -> None:
@@ -209,120 +200,3 @@ def test_nothing_less_sure_than_the_user_wants(page: Phone) -> None:
     stroke(page.page, [(0.3, 0.2), (0.5, 0.8), (0.4, 0.8), (0.45, 0.2), (0.3, 0.8), (0.55, 0.4), (0.3, 0.5)])
     page.reads("#draw-times", lambda text: "pre-processing" in text)
     assert page.text("#draw-answer") == ""
-
-
-# ---------------------------------------------------------------- what is not there
-
-
-def test_without_a_secure_context_it_says_why_and_the_rest_works(
-    phone: Callable[..., Phone], site: int
-) -> None:
-    here = phone()
-    here.open(f"http://phone.test:{site}/")
-    assert "https and localhost only" in here.text("#camera-problem")
-    assert here.page.locator("#camera-start").is_disabled()
-    here.page.tap("#tab-draw")
-    here.page.focus("#paper")
-    here.page.keyboard.press("6")
-    here.reads("#draw-answer", lambda text: text == "6")
-    assert here.page.evaluate("self.isSecureContext") is False
-
-
-@pytest.mark.parametrize(
-    ("switches", "words"),
-    [
-        (("--use-fake-ui-for-media-stream",), "This device has no camera that the browser knows of."),
-        (("--use-fake-device-for-media-stream", "--deny-permission-prompts"), "The camera was not allowed."),
-    ],
-    ids=["none", "denied"],
-)
-def test_a_camera_that_cannot_be_had(
-    playwright: Any, site: int, switches: tuple[str, ...], words: str
-) -> None:
-    with launched(playwright, *switches) as browser:
-        here = Phone(browser)
-        here.open(f"http://127.0.0.1:{site}/")
-        here.page.tap("#camera-start")
-        assert here.reads("#camera-problem", bool).startswith(words)
-        assert here.text("#camera-start") == "Start the camera"
-
-
-def test_a_model_that_litertjs_refuses_is_named(phone: Callable[..., Phone], site: int) -> None:
-    here = phone()
-
-    def damaged(route: Any) -> None:
-        route.fulfill(body=b"no model" * 100, content_type="application/octet-stream")
-
-    here.context.route("**/models/*.tflite", damaged)
-    here.page.goto(f"http://127.0.0.1:{site}/")
-    assert "LiteRT.js refuses it" in here.reads("#status", lambda text: "refuses" in text)
-
-
-def test_a_name_is_text_and_never_html(phone: Callable[..., Phone], exported: Path, site: int) -> None:
-    here = phone()
-    rows = (
-        (exported / "models.json")
-        .read_text()
-        .replace("digits-nano distil-int8", "<img src=x onerror=alert(1)>")
-    )
-    here.context.route(
-        "**/models.json", lambda route: route.fulfill(body=rows, content_type="application/json")
-    )
-    here.open(f"http://127.0.0.1:{site}/")
-    assert here.page.locator("#model option").all_inner_texts()[1].startswith("<img src=x")
-    here.page.tap("#tab-bench")
-    here.page.tap("#bench-start")
-    assert "<img src=x" in here.reads("#bench-rows", lambda text: "<img" in text)
-    assert here.page.locator("#bench-rows img").count() == 0
-
-
-# ---------------------------------------------------------------- small screens, colours, names
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_and_can_be_touched_and_read(page: Phone, scheme: str) -> None:
-    page.page.emulate_media(color_scheme=scheme)
-    page.page.tap("#tab-bench")
-    page.page.locator("summary").click()
-    for size, (width, height) in SIZES.items():
-        page.page.set_viewport_size({"width": width, "height": height})
-        for tab in ("camera", "draw", "bench"):
-            page.page.tap(f"#tab-{tab}")
-            assert page.page.evaluate(EXAMINE) == [], f"{size}, {scheme}, {tab}"
-
-
-# What a user could not touch, not read, or whose name a screen reader would not say; and what is wider than the screen.
-EXAMINE = """() => {
-  const faults = [];
-  if (document.documentElement.scrollWidth > innerWidth) faults.push(`wide: ${document.documentElement.scrollWidth}`);
-  const shown = [...document.querySelectorAll('button, select, input, .button, summary, canvas[tabindex]')].filter(
-    (one) => one.getClientRects().length && !one.closest('.visually-hidden'));
-  for (const one of shown) {
-    const { width, height } = one.getBoundingClientRect();
-    if (Math.min(width, height) < 44) faults.push(`small: ${one.id || one.textContent} ${width}x${height}`);
-    const name = one.ariaLabel || one.labels?.[0]?.textContent || one.textContent;
-    if (!name.trim()) faults.push(`nameless: ${one.id}`);
-  }
-  const light = (colour) => {
-    const [r, g, b] = colour.match(/[\\d.]+/g).map((value) => value / 255).map(
-      (value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const behind = (one) => {
-    const { backgroundColor } = getComputedStyle(one);
-    return /, 0\\)$/.test(backgroundColor) && one.parentElement ? behind(one.parentElement) : backgroundColor;
-  };
-  const texts = [...document.querySelectorAll('h1, label, p, button, .button, select, output, summary, dt, dd')].filter(
-    (one) => one.getClientRects().length && one.textContent.trim() && !one.disabled);
-  for (const one of texts) {
-    const [a, b] = [light(getComputedStyle(one).color), light(behind(one))];
-    const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    if (contrast < 4.5) faults.push(`pale: ${one.id || one.textContent.trim().slice(0, 20)} ${contrast.toFixed(1)}`);
-  }
-  return faults;
-}"""
-
-
-def test_the_switches_of_the_tests_leave_the_page_s_policy_alone() -> None:
-    """A test that turned the browser's rules off would show nothing of a phone."""
-    assert not any("web-security" in switch or "bypass" in switch for switch in SWITCHES)

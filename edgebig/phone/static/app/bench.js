@@ -111,13 +111,20 @@ export class Bench {
       ["cores", facts.cores],
       ["memory", facts.memory_gb && `${facts.memory_gb} GB or more`],
       ["clock", `${facts.timer_ns / 1000} us steps${facts.isolated ? "" : " (coarse: the page is not isolated)"}`],
-      ["WebAssembly", [wasm.simd ? "relaxed SIMD" : "no relaxed SIMD", wasm.threads && "threads", wasm.jspi && "JSPI"].filter(Boolean).join(", ")],
+      [
+        "WebAssembly",
+        [wasm.simd ? "relaxed SIMD" : "no relaxed SIMD", wasm.threads && "threads", wasm.jspi && "JSPI"]
+          .filter(Boolean)
+          .join(", "),
+      ],
       ["WebGPU", gpu ? [gpu.vendor, gpu.architecture, gpu.description].filter(Boolean).join(" ") : "not here"],
       ["WebNN", facts.webnn ? "there" : "not here"],
       ["https or localhost", facts.secure ? "yes" : "no: no live camera"],
     ];
     const known = shown.filter(([, value]) => value !== undefined);
-    this.parts.facts.replaceChildren(...known.flatMap(([name, value]) => [element("dt", name), element("dd", `${value}`)]));
+    this.parts.facts.replaceChildren(
+      ...known.flatMap(([name, value]) => [element("dt", name), element("dd", `${value}`)]),
+    );
   }
 }
 

@@ -1,5 +1,6 @@
 // The camera: frames go to the reader one at a time, always the newest, and what it finds is drawn over the video.
 import { drawBoxes, milliseconds, textOf } from "./overlay.js";
+import { stopTracks, unavailable, why } from "./access.js";
 import { Smoother } from "./smoothing.js";
 import { take } from "./picture.js";
 
@@ -11,7 +12,17 @@ const PHOTO_LONGEST = 1600;
 export class Camera {
   // parts: the elements of the panel by name; reading: Reading; speech: Speech.
   constructor(parts, reading, speech) {
-    Object.assign(this, { parts, reading, speech, stream: null, wanted: false, here: true, fresh: false, working: false, threshold: 0 });
+    Object.assign(this, {
+      parts,
+      reading,
+      speech,
+      stream: null,
+      wanted: false,
+      here: true,
+      fresh: false,
+      working: false,
+      threshold: 0,
+    });
     this.smoother = new Smoother(HOLD);
     this.frames = [];
     this.device = null;
@@ -155,7 +166,9 @@ export class Camera {
 
   watch(stream) {
     const { video } = this.parts;
-    const next = video.requestVideoFrameCallback ? (seen) => video.requestVideoFrameCallback(seen) : requestAnimationFrame;
+    const next = video.requestVideoFrameCallback
+      ? (seen) => video.requestVideoFrameCallback(seen)
+      : requestAnimationFrame;
     const seen = () => {
       if (stream !== this.stream) return;
       this.fresh = true;
@@ -240,7 +253,8 @@ export class Camera {
       drawBoxes(this.parts.boxes, found, found.digits, found.rejected);
       this.tell(found.digits);
       this.parts.times.textContent = timesOf(found);
-      if (found.digits.length === 0) this.problem("No digit was found in it. Dark ink on plain paper, close by, is read best.");
+      if (found.digits.length === 0)
+        this.problem("No digit was found in it. Dark ink on plain paper, close by, is read best.");
     } catch (error) {
       this.problem(`The photograph could not be read: ${error.message}`);
     }
@@ -262,31 +276,4 @@ export function timesOf({ times, width, height }) {
     `post-processing ${milliseconds(times.post)}`,
   ];
   return `${parts.join(", ")}; read at ${width}x${height}`;
-}
-
-function stopTracks(stream) {
-  for (const track of stream?.getTracks() ?? []) track.stop();
-}
-
-// Why there is no camera here at all; null where there may be one.
-function unavailable() {
-  if (!self.isSecureContext) {
-    return "No live camera here: browsers give it to https and localhost only, and this page came over plain http. " +
-      "Photographs, drawing and the bench work.";
-  }
-  if (!navigator.mediaDevices?.getUserMedia) return "No live camera here: this browser has no access to one. Photographs work.";
-  return null;
-}
-
-const WHY = {
-  NotAllowedError: "The camera was not allowed. Allow it for this page in the browser's settings, then start it again.",
-  SecurityError: "The browser's settings forbid this page the camera. Photographs work.",
-  NotFoundError: "This device has no camera that the browser knows of. Photographs and drawing work.",
-  OverconstrainedError: "That camera is gone. Start it again for another one.",
-  NotReadableError: "The camera is there, but another app uses it. Close that one, then start it again.",
-  AbortError: "The camera did not start. Start it again.",
-};
-
-function why(error) {
-  return WHY[error.name] ?? `The camera did not start: ${error.message}`;
 }

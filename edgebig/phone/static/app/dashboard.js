@@ -12,7 +12,8 @@ for (;;) {
   try {
     if (!document.hidden) show(await link.json("api/rows"));
   } catch (error) {
-    status.textContent = error instanceof Refused ? error.message : "The host does not answer; these are its last words";
+    status.textContent =
+      error instanceof Refused ? error.message : "The host does not answer; these are its last words";
     if (error.status === 401) break;
   }
   await pause(EVERY_MS);
@@ -20,7 +21,10 @@ for (;;) {
 
 function show(rows) {
   const working = rows.filter(({ state }) => state === "works").length;
-  status.textContent = rows.length === 0 ? "No phone yet" : `${rows.length === 1 ? "1 phone" : `${rows.length} phones`}, ${working} at work`;
+  status.textContent =
+    rows.length === 0
+      ? "No phone yet"
+      : `${rows.length === 1 ? "1 phone" : `${rows.length} phones`}, ${working} at work`;
   body.replaceChildren(...rows.map(line));
 }
 
@@ -29,7 +33,10 @@ function line({ name, about, state, done, of, p50_ns: p50Ns, accuracy, note }) {
   const head = element("th", name);
   head.scope = "row";
   row.append(head, element("td", about), element("td", state), bar(done, of, name));
-  row.append(number(p50Ns === null ? "" : duration(p50Ns)), number(accuracy === null ? "" : `${(100 * accuracy).toFixed(2)} %`));
+  row.append(
+    number(p50Ns === null ? "" : duration(p50Ns)),
+    number(accuracy === null ? "" : `${(100 * accuracy).toFixed(2)} %`),
+  );
   row.append(element("td", note));
   return row;
 }

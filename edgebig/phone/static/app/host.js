@@ -5,7 +5,12 @@ import { keepAwake } from "./attention.js";
 import { run } from "./runner.js";
 
 const RETRY_MS = 1500;
-const STOPPED = { event: "error", code: "stopped", problem: "it was stopped on the phone", hint: "start it again there" };
+const STOPPED = {
+  event: "error",
+  code: "stopped",
+  problem: "it was stopped on the phone",
+  hint: "start it again there",
+};
 
 export class Host {
   // show: {tally(Tally), note(text), connected(boolean), end({why, accuracy}), problem(text)}
@@ -132,7 +137,10 @@ class Work {
     for (const { sha256 } of job.models) models[sha256] = await this.blob(sha256);
     if (job.inputs === null) return [models, null];
     const [count, ...shape] = job.inputs_shape;
-    return [models, { data: await this.blob(job.inputs), count, size: shape.reduce((product, side) => product * side, 1) }];
+    return [
+      models,
+      { data: await this.blob(job.inputs), count, size: shape.reduce((product, side) => product * side, 1) },
+    ];
   }
 
   async blob(sha256) {

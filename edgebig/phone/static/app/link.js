@@ -47,12 +47,14 @@ export class Link {
   // Throws Refused where the host no longer wants this phone. told(true | false): whether the host answers. Ends with the
   // event "end", or when `left` is aborted.
   async *events(phone, has, told, left) {
-    for (let failures = 0; !left.aborted; ) {
+    for (let failures = 0; !left.aborted;) {
       const abort = new AbortController();
       left.addEventListener("abort", () => abort.abort(), { once: true });
       const watch = new Watch(() => abort.abort());
       try {
-        const response = await this.fetch(`api/job?phone=${encodeURIComponent(phone)}&has=${has()}`, { signal: abort.signal });
+        const response = await this.fetch(`api/job?phone=${encodeURIComponent(phone)}&has=${has()}`, {
+          signal: abort.signal,
+        });
         told(true);
         failures = 0;
         for await (const event of serverSentEvents(response.body, () => watch.heard())) {
@@ -155,7 +157,12 @@ export class Outbox {
         const { next } = await this.link.json(path, { job: this.job, first: this.first, events });
         this.forget(next);
       } catch (error) {
-        if (error instanceof Refused && error.status === 409 && error.rest.job === this.job && error.rest.next !== this.first) {
+        if (
+          error instanceof Refused &&
+          error.status === 409 &&
+          error.rest.job === this.job &&
+          error.rest.next !== this.first
+        ) {
           this.forget(error.rest.next);
           continue;
         }
@@ -170,7 +177,10 @@ export class Outbox {
 
   fitting() {
     let [count, bytes] = [0, 0];
-    while (count < Math.min(this.sizes.length, MOST_EVENTS) && (count === 0 || bytes + this.sizes[count] < SEND_AT_BYTES)) {
+    while (
+      count < Math.min(this.sizes.length, MOST_EVENTS) &&
+      (count === 0 || bytes + this.sizes[count] < SEND_AT_BYTES)
+    ) {
       bytes += this.sizes[count++];
     }
     return count;
@@ -187,6 +197,7 @@ export class Outbox {
 
   // Sends until the host has all of it.
   async drain() {
-    for (let failures = 0; !(await this.send()); failures++) await pause(RETRY_MS[Math.min(failures, RETRY_MS.length - 1)]);
+    for (let failures = 0; !(await this.send()); failures++)
+      await pause(RETRY_MS[Math.min(failures, RETRY_MS.length - 1)]);
   }
 }

@@ -39,7 +39,10 @@ addEventListener("resize", () => {
   paper.changed();
   if (camera.photo) camera.readPhoto();
 });
-addEventListener("unhandledrejection", ({ reason }) => (status.textContent = `Something failed: ${reason?.message ?? reason}`));
+addEventListener(
+  "unhandledrejection",
+  ({ reason }) => (status.textContent = `Something failed: ${reason?.message ?? reason}`),
+);
 
 start().catch((error) => (status.textContent = error.message));
 
@@ -47,7 +50,12 @@ async function start() {
   reading.warm("wasm");
   const [facts, models] = await Promise.all([factsOf(), listed()]);
   const bench = new Bench(benchParts(), {
-    link, facts, attention: new Attention(), models: () => models, delegate: () => at("accelerator").value, alone,
+    link,
+    facts,
+    attention: new Attention(),
+    models: () => models,
+    delegate: () => at("accelerator").value,
+    alone,
   });
   const mode = token ? await bench.join() : "page";
   let benched = Promise.resolve();
@@ -80,14 +88,21 @@ async function listed() {
   try {
     return await link.json("models.json");
   } catch (error) {
-    if (error.status === 401) throw new Error("This address lacks its token: open it by the QR code, or copy it whole.");
+    if (error.status === 401)
+      throw new Error("This address lacks its token: open it by the QR code, or copy it whole.");
     throw error;
   }
 }
 
 function choose(models, facts) {
-  const accelerators = [["wasm", "WASM"], ...(facts.gpu ? [["webgpu", "WebGPU"]] : []), ...(facts.webnn ? [["webnn", "WebNN"]] : [])];
-  at("model").replaceChildren(...models.map(({ name, bytes }, index) => new Option(`${name}, ${kilobytes(bytes)}`, `${index}`)));
+  const accelerators = [
+    ["wasm", "WASM"],
+    ...(facts.gpu ? [["webgpu", "WebGPU"]] : []),
+    ...(facts.webnn ? [["webnn", "WebNN"]] : []),
+  ];
+  at("model").replaceChildren(
+    ...models.map(({ name, bytes }, index) => new Option(`${name}, ${kilobytes(bytes)}`, `${index}`)),
+  );
   at("accelerator").replaceChildren(...accelerators.map(([value, name]) => new Option(name, value)));
   choosable = true;
   for (const id of ["model", "accelerator"]) {
@@ -106,22 +121,44 @@ function kilobytes(bytes) {
 
 function cameraParts() {
   return {
-    stage: at("camera-stage"), video: at("video"), photo: at("photo"), boxes: at("camera-boxes"), invite: at("camera-invite"),
-    answer: at("camera-answer"), start: at("camera-start"), turn: at("camera-turn"), light: at("camera-light"),
-    file: at("photo-file"), problem: at("camera-problem"), sure: at("sure"), sureValue: at("sure-value"), times: at("camera-times"),
+    stage: at("camera-stage"),
+    video: at("video"),
+    photo: at("photo"),
+    boxes: at("camera-boxes"),
+    invite: at("camera-invite"),
+    answer: at("camera-answer"),
+    start: at("camera-start"),
+    turn: at("camera-turn"),
+    light: at("camera-light"),
+    file: at("photo-file"),
+    problem: at("camera-problem"),
+    sure: at("sure"),
+    sureValue: at("sure-value"),
+    times: at("camera-times"),
   };
 }
 
 function paperParts() {
   return {
-    paper: at("paper"), boxes: at("draw-boxes"), answer: at("draw-answer"), undo: at("draw-undo"), clear: at("draw-clear"),
+    paper: at("paper"),
+    boxes: at("draw-boxes"),
+    answer: at("draw-answer"),
+    undo: at("draw-undo"),
+    clear: at("draw-clear"),
     times: at("draw-times"),
   };
 }
 
 function benchParts() {
   return {
-    host: at("bench-host"), start: at("bench-start"), stop: at("bench-stop"), progress: at("bench-progress"), note: at("bench-note"),
-    bar: at("bench-bar"), problem: at("bench-problem"), rows: at("bench-rows"), facts: at("facts"),
+    host: at("bench-host"),
+    start: at("bench-start"),
+    stop: at("bench-stop"),
+    progress: at("bench-progress"),
+    note: at("bench-note"),
+    bar: at("bench-bar"),
+    problem: at("bench-problem"),
+    rows: at("bench-rows"),
+    facts: at("facts"),
   };
 }

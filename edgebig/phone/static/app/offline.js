@@ -8,7 +8,8 @@ export async function keepForFlight(status) {
     if (!worker) return;
     const tell = () => {
       if (worker.state === "activated") document.documentElement.dataset.offline = "ready";
-      if (worker.state === "activated" && !status.textContent.includes("offline")) status.textContent += "; kept for offline use";
+      if (worker.state === "activated" && !status.textContent.includes("offline"))
+        status.textContent += "; kept for offline use";
     };
     worker.addEventListener("statechange", tell);
     tell();

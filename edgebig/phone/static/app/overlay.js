@@ -28,7 +28,10 @@ export function drawBoxes(canvas, size, things, rejected = []) {
 
 // Yellow within black can be seen on paper and on a dark table.
 function outline(context, [x, y, width, height], thick, colour) {
-  for (const [line, style] of [[2 * thick, SHADE], [thick, colour]]) {
+  for (const [line, style] of [
+    [2 * thick, SHADE],
+    [thick, colour],
+  ]) {
     context.lineWidth = line;
     context.strokeStyle = style;
     context.strokeRect(x, y, width, height);

@@ -10,6 +10,7 @@ const INK = "#15181c";
 const COLUMNS = 6;
 
 // How a digit key writes: points in a box of 1 x 1.
+// prettier-ignore
 const GLYPHS = {
   0: [[[0.5, 0], [0.2, 0.12], [0.05, 0.5], [0.2, 0.88], [0.5, 1], [0.8, 0.88], [0.95, 0.5], [0.8, 0.12], [0.5, 0]]],
   1: [[[0.3, 0.2], [0.55, 0], [0.55, 1]]],
@@ -25,7 +26,17 @@ const GLYPHS = {
 
 export class Paper {
   constructor(parts, reading, speech, threshold) {
-    Object.assign(this, { parts, reading, speech, threshold, strokes: [], pointer: null, dirty: false, working: false, glyphs: 0 });
+    Object.assign(this, {
+      parts,
+      reading,
+      speech,
+      threshold,
+      strokes: [],
+      pointer: null,
+      dirty: false,
+      working: false,
+      glyphs: 0,
+    });
     Object.assign(parts.paper, { width: WIDTH, height: HEIGHT });
     this.context = parts.paper.getContext("2d", { willReadFrequently: true });
     const { paper } = parts;
@@ -81,7 +92,9 @@ export class Paper {
     if (this.glyphs === COLUMNS) this.clear();
     const left = 34 + (this.glyphs * (WIDTH - 40)) / COLUMNS;
     const strokes = GLYPHS[digit].map((stroke) => stroke.map(([x, y]) => [left + 56 * x, 105 + 110 * y]));
-    strokes.forEach((stroke, index) => this.strokes.push(Object.assign(stroke, { glyph: index === 0 ? 1 : 0, part: index > 0 })));
+    strokes.forEach((stroke, index) =>
+      this.strokes.push(Object.assign(stroke, { glyph: index === 0 ? 1 : 0, part: index > 0 })),
+    );
     this.glyphs += 1;
     this.redraw();
   }

@@ -60,7 +60,10 @@ function loaded(sha256, engine, runtime) {
     output: { scale: 0, zero_point: 0, ...engine.output },
     // LiteRT.js tells no numbers of nodes.
     delegated: { delegate: accelerator.actual, nodes: whole ? 1 : 0, of: 1, partitions: 1, left: [] },
-    adapter: gpu && { name: gpu.description || gpu.architecture || gpu.vendor || "GPU", kind: gpu.software ? "software" : "other" },
+    adapter: gpu && {
+      name: gpu.description || gpu.architecture || gpu.vendor || "GPU",
+      kind: gpu.software ? "software" : "other",
+    },
     accelerator: { ...accelerator, fetch_ns: runtime.fetchNs, load_ns: runtime.loadNs, compile_ns: engine.compileNs },
   };
 }

@@ -37,7 +37,8 @@ async function open({ model, bytes, runtime }) {
   // The first inference pays for what the compiler put off: not the first digit of the user's.
   await engine.classify(new engine.array(engine.size));
   // So does the first frame; it is no part of what the user waits for now.
-  if (!state.warmed) setTimeout(() => findDigits({ width: 640, height: 480, data: new Uint8Array(640 * 480).fill(255) }), 0);
+  if (!state.warmed)
+    setTimeout(() => findDigits({ width: 640, height: 480, data: new Uint8Array(640 * 480).fill(255) }), 0);
   state.warmed = true;
   const { fetchNs, loadNs } = state.runtime;
   return { opened: { ...engine.accelerator, loadNs: fetchNs + loadNs, compileNs: engine.compileNs } };
@@ -107,8 +108,14 @@ function wholeOf(rgba, width, height) {
   const edge = (start, index, limit) => Math.min(Math.round(start + index * scale), limit);
   for (let row = 0, at = 0; row < rows; row++) {
     for (let column = 0; column < columns; column++) {
-      const [left, right] = [edge(x0, column, width - 1), Math.max(edge(x0, column + 1, width), edge(x0, column, width - 1) + 1)];
-      const [top, bottom] = [edge(y0, row, height - 1), Math.max(edge(y0, row + 1, height), edge(y0, row, height - 1) + 1)];
+      const [left, right] = [
+        edge(x0, column, width - 1),
+        Math.max(edge(x0, column + 1, width), edge(x0, column, width - 1) + 1),
+      ];
+      const [top, bottom] = [
+        edge(y0, row, height - 1),
+        Math.max(edge(y0, row + 1, height), edge(y0, row, height - 1) + 1),
+      ];
       const sums = [0, 0, 0];
       for (let y = top; y < bottom; y++) {
         for (let x = left; x < right; x++) for (let c = 0; c < 3; c++) sums[c] += rgba[4 * (y * width + x) + c];

@@ -43,7 +43,9 @@ export class Reading {
     this.tell("loading", `Loading ${model.name}`);
     try {
       const [crew, runtime, bytes] = await Promise.all([
-        this.crewFor(delegate), runtimeFor(delegate, 1), this.link.bytes(model.file),
+        this.crewFor(delegate),
+        runtimeFor(delegate, 1),
+        this.link.bytes(model.file),
       ]);
       if (turn !== this.turn) return;
       const answer = await crew.ask({ step: "open", model, bytes, runtime });

@@ -108,11 +108,16 @@ async function opened(what, chosen, timed) {
 }
 
 function eventOf(error) {
-  return (error instanceof Fault ? error : new Fault("child-died", error.message, "load the page on the phone again")).event();
+  return (
+    error instanceof Fault ? error : new Fault("child-died", error.message, "load the page on the phone again")
+  ).event();
 }
 
 function isReachable() {
-  return fetch(new URL("./worker.js", import.meta.url), { cache: "no-cache" }).then(({ ok }) => ok, () => false);
+  return fetch(new URL("./worker.js", import.meta.url), { cache: "no-cache" }).then(
+    ({ ok }) => ok,
+    () => false,
+  );
 }
 
 function opening({ job, tables, models, images }, chosen, timed) {

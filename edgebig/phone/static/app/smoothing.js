@@ -23,7 +23,10 @@ export class Smoother {
       .sort((a, b) => b.box[2] * b.box[3] - a.box[2] * a.box[3])
       .slice(0, THINGS);
     if (this.hold === 1) this.tracks = [];
-    const pairs = matched(this.tracks.map((track) => track.seen), things.map((thing) => thing.box));
+    const pairs = matched(
+      this.tracks.map((track) => track.seen),
+      things.map((thing) => thing.box),
+    );
     this.tracks.forEach((track, place) => {
       if (!pairs.has(place)) track.missed += 1;
     });
@@ -31,7 +34,17 @@ export class Smoother {
     const known = new Set(pairs.values());
     things.forEach((thing, index) => {
       if (known.has(index)) return;
-      const track = { number: this.next++, box: thing.box, seen: thing.box, votes: new Map(), weight: 0, leading: NONE, led: 0, shown: NONE, missed: 0 };
+      const track = {
+        number: this.next++,
+        box: thing.box,
+        seen: thing.box,
+        votes: new Map(),
+        weight: 0,
+        leading: NONE,
+        led: 0,
+        shown: NONE,
+        missed: 0,
+      };
       this.tracks.push(track);
       this.see(track, thing);
     });
@@ -92,7 +105,10 @@ function corners([x, y, width, height]) {
   const longest = Math.max(width, height);
   const [w, h] = [Math.max(width, longest / 2), Math.max(height, longest / 2)];
   const [mx, my] = [x + width / 2, y + height / 2];
-  return [[mx - w / 2, my - h / 2], [mx + w / 2, my + h / 2]];
+  return [
+    [mx - w / 2, my - h / 2],
+    [mx + w / 2, my + h / 2],
+  ];
 }
 
 // Line by line from the top, each from the left, as the preprocessing orders what it finds.

@@ -47,7 +47,8 @@ export class Tally {
     const facts = [];
     if (accelerator) {
       const { actual, asked, variant, threads, fully } = accelerator;
-      const fell = actual === asked ? (asked === "wasm" || fully ? "" : ", in part") : `, though ${asked} was asked for`;
+      const fell =
+        actual === asked ? (asked === "wasm" || fully ? "" : ", in part") : `, though ${asked} was asked for`;
       facts.push(["runs on", `${actual}${fell} (${variant}, ${threads} ${threads === 1 ? "thread" : "threads"})`]);
       facts.push(["fetch, load", `${duration(accelerator.fetch_ns)}, ${duration(accelerator.load_ns)}`]);
       facts.push(["compile", duration(accelerator.compile_ns)]);

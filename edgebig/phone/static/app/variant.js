@@ -6,8 +6,10 @@ import { nowNs } from "./clock.js";
 const FOLDER = new URL("../runtime/wasm/", import.meta.url).href;
 const ACCELERATORS = { wasm: "wasm", xnnpack: "wasm", none: "wasm", webgpu: "webgpu", gpu: "webgpu", webnn: "webnn" };
 // A module with a relaxed SIMD instruction, which a browser without them refuses.
-const RELAXED_SIMD = [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 15, 1, 13, 0, 65, 1, 253, 15, 65, 2,
-  253, 15, 253, 128, 2, 11];
+const RELAXED_SIMD = [
+  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 15, 1, 13, 0, 65, 1, 253, 15, 65, 2, 253, 15,
+  253, 128, 2, 11,
+];
 const FILES = { compat: "_compat", simd: "", "simd+threads": "_threaded", "simd+jspi": "_jspi" };
 
 export const hasRelaxedSimd = () => WebAssembly.validate(Uint8Array.from(RELAXED_SIMD));
@@ -22,7 +24,9 @@ export function variantOf(delegate, threads) {
   }
   if (!hasRelaxedSimd()) return { accelerator, variant: "compat", threads: 1 };
   if (accelerator === "wasm") {
-    return threads > 1 && hasThreads() ? { accelerator, variant: "simd+threads", threads } : { accelerator, variant: "simd", threads: 1 };
+    return threads > 1 && hasThreads()
+      ? { accelerator, variant: "simd+threads", threads }
+      : { accelerator, variant: "simd", threads: 1 };
   }
   // Without JSPI a graph that is not wholly the GPU's cannot be split.
   return { accelerator, variant: hasJspi() ? "simd+jspi" : "simd", threads: 1 };
@@ -53,6 +57,8 @@ async function compile(variant) {
   if (!response.ok) throw new Error(`${url}: the host answered ${response.status}`);
   // A host that names another type of content is read whole first.
   const streams = response.headers.get("content-type")?.startsWith("application/wasm");
-  const wasm = streams ? await WebAssembly.compileStreaming(response) : await WebAssembly.compile(await response.arrayBuffer());
+  const wasm = streams
+    ? await WebAssembly.compileStreaming(response)
+    : await WebAssembly.compile(await response.arrayBuffer());
   return { wasm, fetchNs: nowNs() - started };
 }
