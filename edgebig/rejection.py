@@ -20,7 +20,11 @@ _STEPS = 256
 
 
 def threshold(model: bytes, splits: Splits, preprocessing: Preprocessing) -> Threshold:
-    """That of .tflite bytes, by the validation digits as they are and as seen on paper, and by what is none there."""
+    """That of .tflite bytes, by the validation digits as they are and as seen on paper, and by what is none there.
+
+    Raises EdgebigError where the pictures are no digits that could be found on paper.
+    """
+    paper.check(splits)
     seen = paper.see(splits.validation, 1, _NOTHINGS, seed=paper.VALIDATION_SEED)
     nothings = seen.nothings()
 

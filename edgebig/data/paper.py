@@ -69,10 +69,15 @@ def learnt(splits: Splits, augment: Augment) -> Examples:
     """
     if augment.paper is None:
         return splits.train
-    if splits.train.shape != SHAPE or splits.framing != "ink":
-        raise _refused(splits.source)
+    check(splits)
     seen = see(splits.train, augment.paper.copies, augment.paper.nothings, seed=TRAIN_SEED)
     return splits.train.joined(Examples(seen.images, seen.labels))
+
+
+def check(splits: Splits) -> None:
+    """Raises EdgebigError where the pictures are no digits that could be found on paper."""
+    if splits.train.shape != SHAPE or splits.framing != "ink":
+        raise _refused(splits.source)
 
 
 def _refused(source: str) -> EdgebigError:
