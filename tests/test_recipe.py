@@ -282,7 +282,7 @@ def test_the_defaults_stand_in_one_place() -> None:
         "epochs": 10, "learning_rate": 0.001, "batch_size": 128, "optimizer": "adam", "momentum": 0.9,
         "weight_decay": 0.0, "schedule": "cosine", "warmup_steps": 0, "step_epochs": 10, "step_factor": 0.1,
         "loss": "cross-entropy", "label_smoothing": 0.0, "ema": 0.0, "clip_norm": 0.0, "patience": 0, "keep": "best",
-        "seed": 0, "precision": "float32",
+        "seed": 0, "start": None, "precision": "float32",
     }  # fmt: skip
     assert parsed().compress.prune is None
     keys = {key for table in recipe._keys(Recipe).values() for key in table}

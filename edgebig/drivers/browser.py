@@ -188,13 +188,14 @@ class BrowserSession:
         if event["event"] != "outputs" or "outputs" not in job.want:
             return event
         edge = self._outputs[event["model"]]
-        values = np.frombuffer(base64.b64decode(event.get("raw", "")), event.get("dtype", "uint8"))
-        rows = len(event["labels"])
-        if event.get("dtype") != edge.dtype or values.size != rows * int(np.prod(edge.shape)):
+        raw, rows = base64.b64decode(event.get("raw", "")), len(event["labels"])
+        size = rows * int(np.prod(edge.shape)) * np.dtype(edge.dtype).itemsize
+        if event.get("dtype") != edge.dtype or len(raw) != size:
             raise DeviceError(
                 f"{self.name}: its outputs are not the model's, {edge.dtype} {edge.shape}", "load it again"
             )
-        return event | {"labels": [int(label) for label in np.argmax(values.reshape(rows, -1), axis=1)]}
+        values = np.frombuffer(raw, edge.dtype).reshape(rows, -1)
+        return event | {"labels": [int(label) for label in np.argmax(values, axis=1)]}
 
     def _give(self, job: Job) -> None:
         asked = pagejob.of_job(job, self._paths)
