@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from .strokes import lines_of
+
 FADE = 0.8  # of a vote, a frame
 LEAD = 1.25  # by which a new label must lead over the one that is shown
 FOLLOW = 0.5  # of the way from the box that is shown to the new one, a frame
@@ -123,32 +125,16 @@ def _corners(boxes: Any) -> tuple[Any, Any]:
 
 
 def in_reading_order(tracks: list[Track]) -> list[dict[str, Any]]:
-    """Line by line from the top, each from the left. A line is gone on with by what lies beside its last."""
-    lines: list[list[Track]] = []
-    for track in sorted(tracks, key=lambda one: one.box[0]):
-        lasts = [line[-1] for line in lines if _beside(line[-1].box, track.box)]
-        if lasts:
-            nearest = min(lasts, key=lambda one: abs(_middle(one.box) - _middle(track.box)))
-            next(line for line in lines if line[-1] is nearest).append(track)
-        else:
-            lines.append([track])
-    lines.sort(key=lambda line: sum(_middle(track.box) for track in line) / len(line))
+    """Line by line from the top, each from the left: the lines of the preprocessing, so that both say the same."""
+    corners = [(x, y, x + width, y + height) for x, y, width, height in (track.box for track in tracks)]
     return [
         {
-            "label": track.shown,
-            "confidence": round(track.confidence, 4),
-            "box": [round(value) for value in track.box],
+            "label": tracks[i].shown,
+            "confidence": round(tracks[i].confidence, 4),
+            "box": [round(value) for value in tracks[i].box],
             "line": number,
-            "track": track.number,
+            "track": tracks[i].number,
         }
-        for number, line in enumerate(lines)
-        for track in line
+        for number, line in enumerate(lines_of(corners))
+        for i in line
     ]
-
-
-def _middle(box: tuple[float, ...]) -> float:
-    return box[1] + box[3] / 2
-
-
-def _beside(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
-    return a[1] <= _middle(b) <= a[1] + a[3] or b[1] <= _middle(a) <= b[1] + b[3]

@@ -13,11 +13,14 @@ from .parts import connected, plausible, select, weighted_median
 from .sampling import framed, slide
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .ink import Scene
     from .parts import Bits, Parts
     from .sampling import Bytes, Ints, Shorts
 
     Box = tuple[int, int, int, int]  # x0, y0, x1, y1, ends excluded
+    Corners = tuple[float, float, float, float]
 
 MAX_PARTS = 300  # in one picture; the largest count
 STRONG = 255  # ink that takes a quarter of the light
@@ -216,30 +219,38 @@ def _digit_shaped(box: Box, tall: float) -> bool:
 
 
 def in_lines(groups: list[Group]) -> list[list[Group]]:
-    """In reading order: lines from the top, each from the left.
+    """In reading order: lines from the top, each from the left."""
+    return [[groups[i] for i in line] for line in lines_of([group.box for group in groups])]
+
+
+def lines_of(boxes: Sequence[Corners]) -> list[list[int]]:
+    """Boxes as x0, y0, x1, y1 -> their numbers in reading order: lines from the top, each from the left.
 
     The slope of the lines, the median of that between neighbours, is taken out first.
     """
     slopes = []
-    for a in groups:
-        near = [b for b in groups if b.box[0] > a.box[0] and _shared(a.box, b.box, 0.0) > 0.2]
+    for a in boxes:
+        near = [b for b in boxes if b[0] > a[0] and _shared(a, b, 0.0) > 0.2]
         if near:
-            b = min(near, key=lambda b: b.box[0])
-            dx = (b.box[0] + b.box[2] - a.box[0] - a.box[2]) / 2
+            b = min(near, key=lambda b: b[0])
+            dx = (b[0] + b[2] - a[0] - a[2]) / 2
             if dx > 0:
-                slopes.append((b.box[1] + b.box[3] - a.box[1] - a.box[3]) / 2 / dx)
+                slopes.append((b[1] + b[3] - a[1] - a[3]) / 2 / dx)
     slope = float(np.clip(np.median(slopes), -0.3, 0.3)) if len(slopes) > 2 else 0.0
-    lines: list[list[Group]] = []
-    for g in sorted(groups, key=lambda g: (g.box[1] + g.box[3] - slope * (g.box[0] + g.box[2]), g.box)):
-        fit = [max(_shared(g.box, o.box, slope) for o in line) for line in lines]
+    lines: list[list[int]] = []
+    for i in sorted(
+        range(len(boxes)),
+        key=lambda i: (boxes[i][1] + boxes[i][3] - slope * (boxes[i][0] + boxes[i][2]), boxes[i]),
+    ):
+        fit = [max(_shared(boxes[i], boxes[o], slope) for o in line) for line in lines]
         if fit and max(fit) > 0.3:
-            lines[fit.index(max(fit))].append(g)
+            lines[fit.index(max(fit))].append(i)
         else:
-            lines.append([g])
-    return [sorted(line, key=lambda g: (g.box[0] + g.box[2], g.box)) for line in lines]
+            lines.append([i])
+    return [sorted(line, key=lambda i: (boxes[i][0] + boxes[i][2], boxes[i])) for line in lines]
 
 
-def _shared(a: Box, b: Box, slope: float) -> float:
+def _shared(a: Corners, b: Corners, slope: float) -> float:
     """The part of the lower box's height that both share, once b is moved along the line to a."""
     drop = slope * (b[0] + b[2] - a[0] - a[2]) / 2
     return (min(a[3], b[3] - drop) - max(a[1], b[1] - drop)) / min(a[3] - a[1], b[3] - b[1])
