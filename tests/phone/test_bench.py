@@ -178,6 +178,50 @@ def test_a_bench_over_a_lost_line_and_a_hidden_page(here: Path, chromium: Any) -
     assert any(reading.model_dump().get("when") == "paused" for reading in record.conditions)
 
 
+def test_over_a_certificate_that_is_not_trusted_the_runtime_comes_once(here: Path, chromium: Any) -> None:
+    """The browser's own cache holds nothing there. What was spoilt in the page's own is not believed."""
+    with (
+        command(here, "phone", "digits-nano", "--address", "127.0.0.1", "--json") as running,
+        contextlib.closing(chromium.new_context(ignore_https_errors=True)) as context,
+    ):
+        address = running.address()
+        assert address.startswith("https://")
+        first = visit(context, address)
+        again = visit(context, address)
+        assert first > 2_500_000 > 200_000 > again
+        page = context.new_page()
+        page.goto(address.partition("#")[0] + "app/style.css")
+        assert page.evaluate(SPOIL) == 1
+        assert visit(context, address) > 2_500_000
+        assert visit(context, address) < 200_000
+        running.process.send_signal(signal.SIGINT)
+        running.process.wait(30)
+
+
+SPOIL = """async () => {
+  const cache = await caches.open("edgebig-runtime");
+  const urls = await cache.keys();
+  for (const url of urls) {
+    const { headers } = await cache.match(url);
+    await cache.put(url, new Response("spoilt", { headers: { etag: headers.get("etag") } }));
+  }
+  return urls.length;
+}"""
+
+
+def visit(context: Any, address: str) -> int:
+    """The bytes that the network brought until a model was there to be used."""
+    page = context.new_page()
+    network, brought = context.new_cdp_session(page), []
+    network.send("Network.enable")
+    network.on("Network.loadingFinished", lambda told: brought.append(told["encodedDataLength"]))
+    page.goto(address)
+    page.wait_for_selector("#status:has-text('compiled in')", timeout=LIMIT_S * 1000)
+    page.wait_for_timeout(500)
+    page.close()
+    return int(sum(brought))
+
+
 def test_the_page_is_open_until_ctrl_c(here: Path, chromium: Any) -> None:
     with (
         command(here, "phone", "digits-nano", "--address", "127.0.0.1", "--json") as running,

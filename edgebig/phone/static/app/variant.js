@@ -1,7 +1,8 @@
 // Which build of LiteRT.js's WebAssembly this browser runs, and that build compiled: fetched once by the page for all its
-// Workers, since a browser keeps nothing of a page whose certificate it does not trust.
+// Workers.
 import { Fault } from "./fault.js";
 import { nowNs } from "./clock.js";
+import { fetchKept } from "./kept.js";
 
 const FOLDER = new URL("../runtime/wasm/", import.meta.url).href;
 const ACCELERATORS = { wasm: "wasm", xnnpack: "wasm", none: "wasm", webgpu: "webgpu", gpu: "webgpu", webnn: "webnn" };
@@ -53,7 +54,7 @@ export async function runtimeFor(delegate, threads) {
 async function compile(variant) {
   const started = nowNs();
   const url = scriptOf(variant).replace(/js$/, "wasm");
-  const response = await fetch(url);
+  const response = await fetchKept(url);
   if (!response.ok) throw new Error(`${url}: the host answered ${response.status}`);
   // A host that names another type of content is read whole first.
   const streams = response.headers.get("content-type")?.startsWith("application/wasm");
