@@ -255,3 +255,11 @@ def environments(users_state: Path, monkeypatch: pytest.MonkeyPatch) -> Callable
         return environment.python(name)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Any]:
+    """Of browsers in all tests of a process, which can have one alone."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    with sync_api.sync_playwright() as driver:
+        yield driver

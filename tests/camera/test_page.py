@@ -265,28 +265,26 @@ def until(is_so: Callable[[], bool]) -> None:
 
 
 @pytest.mark.browser
-def test_a_browser_shows_it(page: Page) -> None:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+def test_a_browser_shows_it(page: Page, playwright: Any) -> None:
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
     page.show(OPENED)
     page.show(frame("42"))
-    with sync_api.sync_playwright() as playwright:
-        options = {"executable_path": path, "args": ["--no-sandbox", "--disable-background-networking"]}
-        browser = playwright.chromium.launch(**options)
-        tab = browser.new_page(viewport={"width": 320, "height": 568})
-        faults: list[str] = []
-        tab.on("console", lambda message: faults.append(message.text))
-        tab.on("pageerror", lambda error: faults.append(str(error)))
-        tab.goto(page.url, wait_until="commit")
-        until(lambda: tab.evaluate("document.getElementById('live').naturalWidth") == 64)
-        until(lambda: tab.inner_text("#reading") == "42")
-        assert tab.inner_text("#state") == "camera 0, 640 × 480"
-        assert (tab.inner_text("#pre_ms"), tab.inner_text("#per_s")) == ("9.3 ms", "30.0")
-        assert tab.evaluate("document.documentElement.scrollWidth") <= 320
-        time.sleep(0.2)
-        page.show(frame("<b>7</b>"))
-        until(lambda: tab.inner_text("#reading") == "<b>7</b>")
-        assert faults == []
-        page.close()
-        until(lambda: tab.get_attribute("#state", "class") == "lost")
-        browser.close()
+    options = {"executable_path": path, "args": ["--no-sandbox", "--disable-background-networking"]}
+    browser = playwright.chromium.launch(**options)
+    tab = browser.new_page(viewport={"width": 320, "height": 568})
+    faults: list[str] = []
+    tab.on("console", lambda message: faults.append(message.text))
+    tab.on("pageerror", lambda error: faults.append(str(error)))
+    tab.goto(page.url, wait_until="commit")
+    until(lambda: tab.evaluate("document.getElementById('live').naturalWidth") == 64)
+    until(lambda: tab.inner_text("#reading") == "42")
+    assert tab.inner_text("#state") == "camera 0, 640 × 480"
+    assert (tab.inner_text("#pre_ms"), tab.inner_text("#per_s")) == ("9.3 ms", "30.0")
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 320
+    time.sleep(0.2)
+    page.show(frame("<b>7</b>"))
+    until(lambda: tab.inner_text("#reading") == "<b>7</b>")
+    assert faults == []
+    page.close()
+    until(lambda: tab.get_attribute("#state", "class") == "lost")
+    browser.close()

@@ -89,13 +89,6 @@ def write_y4m(path: Path, frames: list[Image.Image]) -> None:
 
 
 @pytest.fixture(scope="session")
-def playwright() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    with sync_api.sync_playwright() as driver:
-        yield driver
-
-
-@pytest.fixture(scope="session")
 def chromium(playwright: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A browser whose camera sees WRITTEN on paper, moving a little, and may be used."""
     seen = tmp_path_factory.mktemp("camera") / "paper.y4m"
