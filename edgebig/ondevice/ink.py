@@ -32,26 +32,27 @@ def is_light_on_dark(work: Bytes) -> bool:
     windows of three sizes, since strokes are of any width.
     """
     small = reduce(work, -(-max(work.shape) // POLARITY_SIDE)).astype(np.int32)
+    sums = np.zeros((small.shape[0] + 1, small.shape[1] + 1), np.int32)  # of all above and to the left
+    np.cumsum(small.cumsum(0, np.int32), 1, out=sums[1:, 1:])
     total = 0.0
     for windows in (16, 5, 2):
-        apart = small - _mean_around(small, max(1, min(small.shape) // windows // 2))
+        apart = small - _mean_around(sums, max(1, min(small.shape) // windows // 2))
         square = apart * apart
         spread = float(square.sum(dtype=np.int64)) / apart.size + 1
         total += float((square * apart).sum(dtype=np.int64)) / apart.size / (spread * float(np.sqrt(spread)))
     return total > LIGHT
 
 
-def _mean_around(a: npt.NDArray[np.int32], reach: int) -> npt.NDArray[np.int32]:
+def _mean_around(sums: npt.NDArray[np.int32], reach: int) -> npt.NDArray[np.int32]:
     """The mean of the square that reaches so far to every side, as far as it lies in the picture, rounded down."""
-    count = np.ones((), np.int32)
-    for axis in (0, 1):
-        n = a.shape[axis]
-        first, last = np.maximum(np.arange(n) - reach, 0), np.minimum(np.arange(n) + reach + 1, n)
-        total = np.zeros((a.shape[0] + (axis == 0), a.shape[1] + (axis == 1)), np.int32)
-        np.cumsum(a, axis, np.int32, out=total[1:] if axis == 0 else total[:, 1:])
-        a = total.take(last, axis) - total.take(first, axis)
-        count = count * (last - first).astype(np.int32).reshape((-1, 1) if axis == 0 else (1, -1))
-    return a // count
+    (top, bottom), (left, right) = (_ends(n - 1, reach) for n in sums.shape)
+    lines = sums[bottom] - sums[top]
+    return (lines[:, right] - lines[:, left]) // np.outer(bottom - top, right - left)
+
+
+def _ends(n: int, reach: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    place = np.arange(n, dtype=np.int32)
+    return np.maximum(place - reach, 0), np.minimum(place + reach + 1, n)
 
 
 @dataclass(frozen=True, eq=False)
