@@ -290,6 +290,16 @@ def read_hashes(folder: Path, sha256: str) -> npt.NDArray[np.uint64] | None:
     return np.frombuffer(data, "<u8")
 
 
+def learnt_from(item: Artifact, hashes: npt.NDArray[np.uint64]) -> int | None:
+    """How many examples of `hashes` the model of `item`, which has a card, was trained on.
+
+    None where the list of its training examples is not beside it, or was altered.
+    """
+    assert item.card is not None
+    trained_on = read_hashes(item.path.parent, item.card.train.sha256)
+    return None if trained_on is None else int(np.isin(hashes, trained_on).sum())
+
+
 def leak_check(item: Artifact, hashes: npt.NDArray[np.uint64], split: str) -> str:
     """What a record says of whether the model of `item`, which has a card, was trained on the examples of `hashes`.
 
@@ -297,10 +307,9 @@ def leak_check(item: Artifact, hashes: npt.NDArray[np.uint64], split: str) -> st
     """
     assert item.card is not None
     kind = f"{split} example".strip()
-    trained_on = read_hashes(item.path.parent, item.card.train.sha256)
-    if trained_on is None:
+    leaked = learnt_from(item, hashes)
+    if leaked is None:
         return f"not possible for {item.name}: the list of its training examples is not beside it"
-    leaked = int(np.isin(hashes, trained_on).sum())
     if leaked:
         raise EdgebigError(
             f"{item.path}: {leaked} of the {len(hashes)} {kind}s were in its training set",

@@ -107,18 +107,17 @@ def _start(model: Any, name: str, splits: Splits, run: runs.Run) -> tuple[PassRe
             f"[train] start: {found.name} is another model, its weights do not fit this one",
             "start from a run whose recipe has the same [model] and as many classes",
         )
-    card = artifact.require_card(
-        artifact.load(found.folder / "float32.tflite"), "which says what it learnt from"
-    )
-    learnt = artifact.read_hashes(found.folder, card.train.sha256)
+    item = artifact.load(found.folder / "float32.tflite")
+    artifact.require_card(item, "which says what it learnt from")
     held_out = np.concatenate([splits.validation.hashes, splits.test.hashes])
-    shared = len(held_out) if learnt is None else int(np.isin(held_out, learnt).sum())
-    if shared:
-        told = f"{shared:,} of the {len(held_out):,} examples that are held out here were in its training set"
-        raise EdgebigError(
-            f"[train] start: {found.name}: {'the list of its training examples is lost' if learnt is None else told}",
-            "start from a run with the same [data]",
+    shared = artifact.learnt_from(item, held_out)
+    if shared != 0:
+        told = (
+            "the list of its training examples is lost"
+            if shared is None
+            else f"{shared:,} of the {len(held_out):,} examples that are held out here were in its training set"
         )
+        raise EdgebigError(f"[train] start: {found.name}: {told}", "start from a run with the same [data]")
     model.set_weights(weights)
     say(f"train: starts from the weights of {found.name}")
     record = {"name": "start", "run": found.name, "model_sha256": files.sha256_file(found.model_path)}
