@@ -23,12 +23,7 @@ MARGIN = 2
 
 def to_input(scene: Scene, group: Group) -> Bytes:
     """Ink at working size -> uint8 (28, 28), ink is 255."""
-    height, width = scene.ink.shape
-    x0, y0 = max(group.box[0] - MARGIN, 0), max(group.box[1] - MARGIN, 0)
-    x1, y1 = min(group.box[2] + MARGIN, width), min(group.box[3] + MARGIN, height)
-    own = np.zeros((y1 - y0, x1 - x0), np.uint8)
-    top, left = group.box[1] - y0, group.box[0] - x0
-    own[top : top + group.height, left : left + group.width] = group.mask
+    (x0, y0, x1, y1), own = group.within(MARGIN, scene.ink.shape)
     near = slide(slide(own, 3, 0, True), 3, 1, True)
     ink = (scene.ink[y0:y1, x0:x1] >> np.uint16(2)).astype(np.uint8)
     longest = max(group.width, group.height)

@@ -71,6 +71,15 @@ class Group:
     def height(self) -> int:
         return self.box[3] - self.box[1]
 
+    def within(self, margin: int, shape: tuple[int, ...]) -> tuple[Box, Bytes]:
+        """Its box, larger by the margin where a picture of (H, W) has room; and in that box its own pixels, 0 or 1."""
+        x0, y0, x1, y1 = self.box
+        left, top = max(x0 - margin, 0), max(y0 - margin, 0)
+        right, bottom = min(x1 + margin, shape[1]), min(y1 + margin, shape[0])
+        own = np.zeros((bottom - top, right - left), np.uint8)
+        own[y0 - top : y1 - top, x0 - left : x1 - left] = self.mask
+        return (left, top, right, bottom), own
+
 
 def join(parts: Parts, width: int) -> list[Group]:
     """Broken strokes belong to the digit that they overlap or nearly touch; other fragments are specks.
@@ -143,11 +152,8 @@ def with_edges(groups: list[Group], parts: Parts, ink: Shorts) -> list[Group]:
 
 def _is_sharp(group: Group, ink: Shorts, least: int) -> bool:
     reach = max(3, max(group.width, group.height) // 40)
-    x0, y0 = max(group.box[0] - reach, 0), max(group.box[1] - reach, 0)
-    near = ink[y0 : group.box[3] + reach, x0 : group.box[2] + reach]
-    own = np.zeros(near.shape, np.uint8)
-    top, left = group.box[1] - y0, group.box[0] - x0
-    own[top : top + group.height, left : left + group.width] = group.mask
+    (x0, y0, x1, y1), own = group.within(reach, ink.shape)
+    near = ink[y0:y1, x0:x1]
     around = slide(slide(own, 2 * reach + 1, 0, True), 2 * reach + 1, 1, True) > own
     faint = near[around & (near < least)]
     return 4 * int(faint.sum(dtype=np.int64)) < 3 * least * len(faint) or not len(faint)

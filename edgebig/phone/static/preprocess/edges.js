@@ -67,23 +67,15 @@ function leastInk({ runs, row, from, to }, { ink, width }) {
 
 function isSharp(group, scene, least) {
   const reach = Math.max(3, Math.floor(Math.max(group.width, group.height) / 40));
-  const x0 = Math.max(group.box[0] - reach, 0);
-  const y0 = Math.max(group.box[1] - reach, 0);
-  const width = Math.min(group.box[2] + reach, scene.width) - x0;
-  const height = Math.min(group.box[3] + reach, scene.height) - y0;
-  const near = bytes("edges.near", width * height);
-  near.fill(0);
-  for (let y = 0; y < group.height; y++) {
-    const own = group.mask.subarray(y * group.width, (y + 1) * group.width);
-    near.set(own, (group.box[1] - y0 + y) * width + group.box[0] - x0);
-  }
-  const own = bytes("edges.own", width * height);
-  own.set(near);
+  const { x0, y0, own } = group.within(reach, scene, "edges.own");
+  const { width, height } = own;
+  const near = bytes("edges.near", own.data.length);
+  near.set(own.data);
   slide({ width, height, data: near }, 2 * reach + 1, true);
   let [pixels, sum] = [0, 0];
   for (let y = 0, at = 0; y < height; y++) {
     for (let x = 0, from = (y0 + y) * scene.width + x0; x < width; x++, at++, from++) {
-      if (near[at] === own[at] || scene.ink[from] >= least) continue;
+      if (near[at] === own.data[at] || scene.ink[from] >= least) continue;
       pixels += 1;
       sum += scene.ink[from];
     }

@@ -12,11 +12,8 @@ const MARGIN = 2;
 
 /** The ink of a group at working size -> Uint8Array(784), ink is 255. */
 export function toInput(scene, group) {
-  const x0 = Math.max(group.box[0] - MARGIN, 0);
-  const y0 = Math.max(group.box[1] - MARGIN, 0);
-  const width = Math.min(group.box[2] + MARGIN, scene.width) - x0;
-  const height = Math.min(group.box[3] + MARGIN, scene.height) - y0;
-  const own = ownPixels(group, x0, y0, width, height);
+  const { x0, y0, own } = group.within(MARGIN, scene, "shaping.mask");
+  const { width, height } = own;
   const near = { width, height, data: bytes("shaping.near", width * height) };
   near.data.set(own.data);
   slide(near, 3, true);
@@ -32,17 +29,6 @@ export function toInput(scene, group) {
   );
   const fine = resample(ink, rows, columns, "shaping.fine");
   return centred(even(bold(fine, levelOf(fine, resample(own, rows, columns, "shaping.own")))));
-}
-
-/** A picture: 255 where the group's own pixels are. */
-function ownPixels(group, x0, y0, width, height) {
-  const data = bytes("shaping.mask", width * height);
-  data.fill(0);
-  for (let y = 0, at = 0; y < group.height; y++) {
-    let to = (group.box[1] - y0 + y) * width + group.box[0] - x0;
-    for (let x = 0; x < group.width; x++, at++, to++) data[to] = group.mask[at] ? 255 : 0;
-  }
-  return { width, height, data };
 }
 
 /** The ink that a fifth of the group's own pixels exceeds. */

@@ -3,6 +3,7 @@
 import { MIN_INK, above, retain, threshold } from "./ink.js";
 import { connected, plausible, select, weightedMedian } from "./parts.js";
 import { inPieces, mayBeThere, takeOut } from "./rules.js";
+import { bytes } from "./scratch.js";
 
 const MAX_PARTS = 300; // in one picture; the largest count
 const MAX_PAIRS = 2000; // of parts that may be of one digit; the nearest count
@@ -47,6 +48,23 @@ export class Group {
     this.mask = mask;
     this.width = box[2] - box[0];
     this.height = box[3] - box[1];
+  }
+
+  /**
+   * Its box, larger by the margin where the picture has room: the corner x0, y0, and `own`, a picture that is 255 where
+   * its own pixels are. `name`: the scratch array that this lies in.
+   */
+  within(margin, picture, name) {
+    const [x0, y0] = [Math.max(this.box[0] - margin, 0), Math.max(this.box[1] - margin, 0)];
+    const width = Math.min(this.box[2] + margin, picture.width) - x0;
+    const height = Math.min(this.box[3] + margin, picture.height) - y0;
+    const data = bytes(name, width * height);
+    data.fill(0);
+    for (let y = 0, at = 0; y < this.height; y++) {
+      let to = (this.box[1] - y0 + y) * width + this.box[0] - x0;
+      for (let x = 0; x < this.width; x++, at++, to++) data[to] = this.mask[at] ? 255 : 0;
+    }
+    return { x0, y0, own: { width, height, data } };
   }
 }
 
