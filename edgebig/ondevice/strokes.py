@@ -42,11 +42,9 @@ def strokes_of(scene: Scene) -> Parts:
     weak = threshold(scene)
     mask = ink > weak
     parts = connected(ink, mask)
-    if rules.in_pieces(parts):
-        mask &= ~rules.of(ink > 0.6 * weak)
-        parts = connected(ink, mask)
-    elif rules.may_be_there(parts, mask.shape):
-        mask &= ~rules.of(mask)
+    faint = rules.in_pieces(parts)
+    if faint or rules.may_be_there(parts, mask.shape):
+        mask &= ~rules.of(ink > 0.6 * weak if faint else mask)
         parts = connected(ink, mask)
     keep = plausible(parts, ink.shape) & (parts.strength > max(MIN_INK, 6 * scene.noise))
     if not keep.any():
