@@ -28,6 +28,8 @@ import typer.main
 import typer.testing
 from hypothesis import settings
 
+from tests.commandline import Done, Edgebig, exit_code
+
 ROOT = Path(__file__).resolve().parent.parent
 # Small matrices on two cores: OpenBLAS's threads would spin more than they compute, and beside xdist's workers.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -263,3 +265,16 @@ def playwright() -> Iterator[Any]:
     sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
     with sync_api.sync_playwright() as driver:
         yield driver
+
+
+@pytest.fixture
+def edgebig(capsys: pytest.CaptureFixture[str]) -> Edgebig:
+    """`edgebig ARGUMENTS` as its entry point runs it, in this process."""
+
+    def run(*arguments: object) -> Done:
+        capsys.readouterr()
+        code = exit_code(*arguments)
+        printed = capsys.readouterr()
+        return Done(code, printed.out, printed.err)
+
+    return run

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgebig import artifact, bench, cli, device, drivers, measurement, results, stats
+from edgebig import artifact, bench, device, drivers, measurement, results, stats
 from edgebig.artifact import Artifact
 from edgebig.bench import Settings
 from edgebig.data import source
@@ -28,6 +28,7 @@ from edgebig.errors import EdgebigError
 from edgebig.measurement import Measurement
 from edgebig.ondevice import infer
 from edgebig.recipe import Data
+from tests.commandline import exit_code
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden"
@@ -284,7 +285,7 @@ def test_a_fast_wrong_answer_is_a_failure(
         return FlippingDriver(connect(target), path) if target.kind == "fake" else connect(target)
 
     monkeypatch.setattr(drivers, "connect", connect_wrongly)
-    code = edgebig("bench", str(path), "--device", "fake", "--examples", "20")
+    code = exit_code("bench", str(path), "--device", "fake", "--examples", "20")
     assert code == 3
     shown = capsys.readouterr().out
     assert shown.count("WRONG") == 4  # in the place of three figures, and in the verdict
@@ -299,17 +300,6 @@ def test_the_time_of_wrong_answers_is_compared_with_nothing(measured: Measuremen
     wrong = slow.model_copy(update={"verdict": "WRONG"})
     comparison = results.compared(wrong, good, None)
     assert (comparison.ratio, comparison.verdict) == (None, None)
-
-
-def edgebig(*arguments: str) -> int:
-    """The exit code of the command line, run in this process."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["edgebig", *arguments])
-        try:
-            cli.main()
-        except SystemExit as done:
-            return done.code if isinstance(done.code, int) else int(done.code is not None)
-    return 0
 
 
 # ---------------------------------------------------------------- Ctrl-C and kill -9

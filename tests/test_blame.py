@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgebig import artifact, blame, cli, device, drivers, files, metadata, runs, stats
+from edgebig import artifact, blame, device, drivers, files, metadata, runs, stats
 from edgebig.artifact import Artifact
 from edgebig.blame import Asked, Blame, chain, running
 from edgebig.blame.chain import Answers, Step
@@ -26,6 +26,7 @@ from edgebig.drivers.protocol import DeviceFacts, Event, Job, Session
 from edgebig.errors import EdgebigError
 from edgebig.recipe import Data
 from edgebig.report import blame as report
+from tests.commandline import exit_code
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
 
@@ -368,30 +369,19 @@ def test_a_card_under_which_the_model_reads_much_worse_is_blamed(tmp_path: Path)
 # ---------------------------------------------------------------- the command
 
 
-def edgebig(*arguments: str) -> int:
-    """The exit code of the command line, run in this process."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["edgebig", *arguments])
-        try:
-            cli.main()
-        except SystemExit as done:
-            return done.code if isinstance(done.code, int) else int(done.code is not None)
-    return 0
-
-
 @pytest.mark.slow
 def test_all_of_it_is_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = str(model(tmp_path).path)
-    assert edgebig("blame", path, "--device", "fake", "--examples", "20", "--json") == 0
+    assert exit_code("blame", path, "--device", "fake", "--examples", "20", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert next(iter(found)) == "schema"
     assert set(found) == {"schema", *Blame.__dataclass_fields__}
     assert {one["picture"] for one in found["examples"]}
-    assert edgebig("blame", path, "--device", "fake", "--examples", "20") == 0
+    assert exit_code("blame", path, "--device", "fake", "--examples", "20") == 0
     assert "MADE UP" in capsys.readouterr().out
 
 
 def test_a_model_without_a_card_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copyfile(GOLDEN / "digits-int8.tflite", tmp_path / "stray.tflite")
-    assert edgebig("blame", str(tmp_path / "stray.tflite")) == 1
+    assert exit_code("blame", str(tmp_path / "stray.tflite")) == 1
     assert "no card beside it" in capsys.readouterr().err

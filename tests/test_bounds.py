@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgebig import artifact, bench, bounds, cli, device, stats
+from edgebig import artifact, bench, bounds, device, stats
 from edgebig.bench import Settings
 from edgebig.bounds import Bounds, Outcome
 from edgebig.campaign import Found, Row
@@ -24,6 +23,7 @@ from edgebig.group import Failure
 from edgebig.measurement import Latency, Measurement
 from edgebig.recipe import Data
 from edgebig.report.bounds import cases
+from tests.commandline import exit_code
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
 
@@ -154,24 +154,13 @@ def test_bounds_that_are_none(limits: dict[str, Any]) -> None:
 # ---------------------------------------------------------------- the command
 
 
-def edgebig(*arguments: str) -> int:
-    """The exit code of the command line, run in this process."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["edgebig", *arguments])
-        try:
-            cli.main()
-        except SystemExit as done:
-            return done.code if isinstance(done.code, int) else int(done.code is not None)
-    return 0
-
-
 QUICK = ("--examples", "100", "--processes", "2", "--rounds", "2", "--samples", "3", "--no-energy")
 
 
 def test_a_ci_is_told_by_exit_code_json_and_xml(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model, xml = str(golden(tmp_path / "run")), tmp_path / "bench.xml"
     kept = ("--min-accuracy", "50%", "--max-p90", "10s", "--max-size", "1MiB")
-    assert edgebig("bench", model, *QUICK, *kept, "--junit", str(xml), "--json") == 0
+    assert exit_code("bench", model, *QUICK, *kept, "--junit", str(xml), "--json") == 0
     told = json.loads(capsys.readouterr().out)
     assert [(one["what"], one["verdict"]) for one in told["bounds"]] == [
         ("accuracy", "PASS"), ("frame p90", "PASS"), ("size", "PASS"),
@@ -186,7 +175,7 @@ def test_a_ci_is_told_by_exit_code_json_and_xml(tmp_path: Path, capsys: pytest.C
 @pytest.mark.slow
 def test_a_bound_that_is_missed_is_exit_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model, xml = str(golden(tmp_path / "run")), tmp_path / "bench.xml"
-    assert edgebig("bench", model, *QUICK, "--max-size", "1kB", "--junit", str(xml)) == 3
+    assert exit_code("bench", model, *QUICK, "--max-size", "1kB", "--junit", str(xml)) == 3
     assert "digits-float32: FAIL: size" in capsys.readouterr().err
     assert ET.parse(xml).getroot().attrib["failures"] == "1"
 
@@ -197,20 +186,21 @@ def test_what_is_not_told_is_exit_3_where_strict(
 ) -> None:
     model = str(golden(tmp_path / "run"))
     assert (
-        edgebig("bench", model, "--device", "fake", "--examples", "20", "--max-p50", "5ms", *options) == code
+        exit_code("bench", model, "--device", "fake", "--examples", "20", "--max-p50", "5ms", *options)
+        == code
     )
     assert "INCONCLUSIVE: frame p50, at most 5,000 us; fake: its times say nothing" in capsys.readouterr().err
 
 
 def test_bounds_of_a_sweep_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ("--device", "fake", "--threads", "1,2", "--max-p50", "5ms")
-    assert edgebig("bench", str(golden(tmp_path / "run")), *options) == 1
+    assert exit_code("bench", str(golden(tmp_path / "run")), *options) == 1
     assert "not with a sweep" in capsys.readouterr().err
 
 
 def test_a_place_that_takes_no_xml_is_told_before_anything_is_measured(tmp_path: Path) -> None:
     model = golden(tmp_path / "run")
-    assert edgebig("bench", str(model), "--device", "fake", "--junit", str(tmp_path)) == 1
+    assert exit_code("bench", str(model), "--device", "fake", "--junit", str(tmp_path)) == 1
     assert not (model.parent / "bench").exists()
 
 
@@ -219,7 +209,7 @@ def test_a_device_that_fails_is_an_error_in_the_xml_of_a_ci(tmp_path: Path) -> N
     xml.write_text("what an earlier run found")
     nobody = tmp_path / "nobody.toml"
     nobody.write_text(f'kind = "local"\npython = "{tmp_path}/no-python"\n')
-    assert edgebig("bench", model, *QUICK, "--device", str(nobody), "--junit", str(xml)) == 4
+    assert exit_code("bench", model, *QUICK, "--device", str(nobody), "--junit", str(xml)) == 4
     suite = ET.parse(xml).getroot()[0]
     assert (suite.attrib["tests"], suite.attrib["errors"], suite.attrib["failures"]) == ("1", "1", "0")
     (error,) = suite.iter("error")
@@ -239,6 +229,6 @@ def test_so_is_one_of_several_and_what_is_asked_wrongly(measured: Measurement, t
     found.best["pixel"] = ()
     assert [case.verdict for case in cases(found, [], [])][1] is None
     xml = tmp_path / "bench.xml"
-    assert edgebig("bench", str(tmp_path / "gone.tflite"), "--junit", str(xml)) == 1
+    assert exit_code("bench", str(tmp_path / "gone.tflite"), "--junit", str(xml)) == 1
     (error,) = ET.parse(xml).getroot().iter("error")
     assert "gone.tflite" in error.attrib["message"]

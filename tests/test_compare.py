@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from edgebig import artifact, bench, cli, comparing, device, measurement
+from edgebig import artifact, bench, comparing, device, measurement
 from edgebig.bench import Settings
 from edgebig.comparing import Compared, pairs
 from edgebig.comparing.speed import Limits
@@ -21,6 +20,7 @@ from edgebig.errors import EdgebigError
 from edgebig.measurement import Latency, Measurement, ModelResult, Open, Truth
 from edgebig.recipe import Data
 from edgebig.report import compared as report
+from tests.commandline import exit_code
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
 NAMES = ("A.json", "B.json")
@@ -329,17 +329,6 @@ def test_limits_that_are_none(limits: dict[str, float], problem: str) -> None:
 # ---------------------------------------------------------------- the command
 
 
-def edgebig(*arguments: str) -> int:
-    """The exit code of the command line, run in this process."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["edgebig", *arguments])
-        try:
-            cli.main()
-        except SystemExit as done:
-            return done.code if isinstance(done.code, int) else int(done.code is not None)
-    return 0
-
-
 @pytest.fixture
 def saved(base: Measurement, tmp_path: Path) -> dict[str, str]:
     """Records as files: base, the same, one that is slower, and one that may be."""
@@ -361,7 +350,7 @@ def saved(base: Measurement, tmp_path: Path) -> dict[str, str]:
 def test_the_exit_code_of_a_comparison(
     saved: dict[str, str], b: str, options: tuple[str, ...], code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert edgebig("compare", saved["base"], saved[b], *options) == code
+    assert exit_code("compare", saved["base"], saved[b], *options) == code
     last = capsys.readouterr().out.splitlines()[-1]
     assert last.startswith(
         "PASS" if code == 0 and b != "perhaps" else "FAIL" if b == "slow" else "INCONCLUSIVE"
@@ -371,7 +360,7 @@ def test_the_exit_code_of_a_comparison(
 @pytest.mark.parametrize("strict", [False, True])
 def test_a_ci_gets_its_xml(saved: dict[str, str], tmp_path: Path, strict: bool) -> None:
     options = ("--strict",) if strict else ()
-    assert edgebig(
+    assert exit_code(
         "compare", saved["base"], saved["perhaps"], "--junit", str(tmp_path / "j.xml"), *options
     ) == (3 if strict else 0)
     suite = ET.parse(tmp_path / "j.xml").getroot()[0]
@@ -381,7 +370,7 @@ def test_a_ci_gets_its_xml(saved: dict[str, str], tmp_path: Path, strict: bool) 
 
 
 def test_what_cannot_be_compared_is_an_error_in_it(saved: dict[str, str], tmp_path: Path) -> None:
-    assert edgebig("compare", saved["base"], "gone.json", "--junit", str(tmp_path / "j.xml")) == 1
+    assert exit_code("compare", saved["base"], "gone.json", "--junit", str(tmp_path / "j.xml")) == 1
     suite = ET.parse(tmp_path / "j.xml").getroot()[0]
     assert (suite.attrib["tests"], suite.attrib["errors"]) == ("1", "1")
     (error,) = suite.iter("error")
@@ -389,7 +378,7 @@ def test_what_cannot_be_compared_is_an_error_in_it(saved: dict[str, str], tmp_pa
 
 
 def test_all_of_it_is_json(saved: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert edgebig("compare", saved["base"], saved["slow"], "--and", "20us", "--json") == 3
+    assert exit_code("compare", saved["base"], saved["slow"], "--and", "20us", "--json") == 3
     found = json.loads(capsys.readouterr().out)
     assert found["schema"] == 1
     assert found["verdict"] == "FAIL"
@@ -424,7 +413,7 @@ def test_what_cannot_be_compared(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "gone" / "here").mkdir(parents=True)
-    assert edgebig("compare", *(saved.get(word, word) for word in arguments)) == 1
+    assert exit_code("compare", *(saved.get(word, word) for word in arguments)) == 1
     told = capsys.readouterr()
     assert problem in told.err
     assert told.out == ""
@@ -434,7 +423,7 @@ def test_what_cannot_be_compared(
     "option", [("--and", "20"), ("--and", "-3us"), ("--max-regression", "5"), ("--and", "nan")]
 )
 def test_bounds_that_are_none_are_usage(saved: dict[str, str], option: tuple[str, str]) -> None:
-    assert edgebig("compare", saved["base"], saved["same"], *option) == 2
+    assert exit_code("compare", saved["base"], saved["same"], *option) == 2
 
 
 @pytest.mark.slow
@@ -442,12 +431,12 @@ def test_two_models_are_measured_in_turns(tmp_path: Path, capsys: pytest.Capture
     small, slow = (str(item.path) for item in copied(tmp_path / "run", "digits-float32", "digits-slow"))
     out = tmp_path / "turns.json"
     options = ("--examples", "100", "--processes", "2", "--and", "1us", "--out", str(out))
-    assert edgebig("compare", small, slow, *options) == 3
+    assert exit_code("compare", small, slow, *options) == 3
     told = capsys.readouterr()
     assert "FAIL: B is worse than allowed in speed of digits-slow, accuracy of digits-slow" in told.out
     assert "by being measured in turns" in told.out
     assert measurement.load(out).truth is not None
     # The record alone tells the same.
-    assert edgebig("compare", str(out)) == 3
-    assert edgebig("compare", slow, small, "--device", "fake", "--examples", "20", "--out", str(out)) == 0
+    assert exit_code("compare", str(out)) == 3
+    assert exit_code("compare", slow, small, "--device", "fake", "--examples", "20", "--out", str(out)) == 0
     assert "nothing could be compared" in capsys.readouterr().out

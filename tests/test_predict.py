@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgebig import artifact, cli, device, files, flatbuffer, predict
+from edgebig import artifact, device, files, flatbuffer, predict
 from edgebig.data import source
 from edgebig.drivers.protocol import Event
 from edgebig.errors import EdgebigError
@@ -20,6 +19,7 @@ from edgebig.ondevice import infer
 from edgebig.ondevice import predict as ondevice_predict
 from edgebig.ondevice.faults import Fault
 from edgebig.recipe import Data
+from tests.commandline import exit_code
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
 
@@ -65,13 +65,11 @@ def picture(path: Path, *lines: str) -> Path:
     return path
 
 
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
     """What `edgebig predict ARGUMENTS`, in this process, prints to stdout."""
-    monkeypatch.setattr(sys, "argv", ["edgebig", "predict", *arguments])
-    with pytest.raises(SystemExit) as done:
-        cli.main()
+    code = exit_code("predict", *arguments)
     out, err = capsys.readouterr()
-    assert (done.value.code or 0, err) == (0, "")
+    assert (code, err) == (0, "")
     return out.splitlines()
 
 
@@ -123,14 +121,10 @@ def check_digits(answer: dict[str, Any]) -> None:
 
 
 def test_json_is_one_object_a_line_and_exit_1_where_a_picture_failed(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     good = picture(tmp_path / "good.png", "1")
-    arguments = ["predict", str(model), str(tmp_path / "absent.png"), str(good), "--json"]
-    monkeypatch.setattr(sys, "argv", ["edgebig", *arguments])
-    with pytest.raises(SystemExit) as done:
-        cli.main()
-    assert done.value.code == 1
+    assert exit_code("predict", model, tmp_path / "absent.png", good, "--json") == 1
     out, err = capsys.readouterr()
     (line,) = out.splitlines()
     answer = json.loads(line)
@@ -143,20 +137,20 @@ def test_json_is_one_object_a_line_and_exit_1_where_a_picture_failed(
 
 
 def test_several_lines_are_read_line_by_line(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # The second line begins right of where the first one ends: its boxes alone would make it the same line.
     page = str(picture(tmp_path / "page.png", "10", "  7", "04"))
     (answer,) = answers(model, Path(page))
     assert answer["label"] == "10704"
     assert [digit["line"] for digit in answer["digits"]] == [0, 0, 1, 2, 2]
-    lines = run(monkeypatch, capsys, str(model), page)
+    lines = run(capsys, str(model), page)
     assert [line.rpartition(" (")[0] for line in lines] == [
         f"{page}, line 1: 10", f"{page}, line 2: 7", f"{page}, line 3: 04",
     ]  # fmt: skip
     least = min(digit["confidence"] for digit in answer["digits"][3:])
     assert lines[2].endswith(f" ({least:.1%})")
-    (one,) = run(monkeypatch, capsys, str(model), str(picture(tmp_path / "line.png", "10")))
+    (one,) = run(capsys, str(model), str(picture(tmp_path / "line.png", "10")))
     assert one.startswith(f"{tmp_path / 'line.png'}: 10 (")
 
 
@@ -183,9 +177,7 @@ def test_a_threshold_keeps_what_is_just_as_sure() -> None:
     assert not ondevice_predict.is_known(scores, 0.7500001)
 
 
-def test_a_whole_picture_is_one_class(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_whole_picture_is_one_class(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model, green = colours(tmp_path), tmp_path / "green.png"
     Image.new("RGB", (64, 64), (0, 255, 0)).save(green)
     blue = tmp_path / "blue.jpg"
@@ -200,7 +192,7 @@ def test_a_whole_picture_is_one_class(
     card = artifact.read_card(model.with_suffix(".json"))
     (row,) = loaded.scores(infer.classify(loaded, pure, card.preprocessing.model_dump()))
     assert first["confidence"] == round(float(row[1]), 4)
-    assert run(monkeypatch, capsys, str(model), str(green)) == [f"{green}: green ({first['confidence']:.1%})"]
+    assert run(capsys, str(model), str(green)) == [f"{green}: green ({first['confidence']:.1%})"]
 
 
 @pytest.mark.parametrize(("fit", "label"), [("crop", "green"), ("stretch", "red")])

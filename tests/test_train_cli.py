@@ -10,15 +10,15 @@ import resource
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 
-from edgebig import artifact, cli, runs
+from edgebig import artifact, runs
 from edgebig.errors import EdgebigError
+from tests.commandline import Edgebig
 
 pytestmark = pytest.mark.tf
 ROOT = Path(__file__).resolve().parent.parent
@@ -63,12 +63,6 @@ loss = "python:own.py:loss"
 """
 
 
-class Done(NamedTuple):
-    code: int
-    stdout: str
-    stderr: str
-
-
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a recipe and what it names, and another one to stand in."""
@@ -84,19 +78,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.fixture
-def edgebig(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
-    def run(*arguments: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["edgebig", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        printed = capsys.readouterr()
-        return Done(int(stopped.value.code or 0), printed.out, printed.err)
-
-    return run
-
-
 def all_runs() -> list[runs.Run]:
     return [runs.load(str(path)) for path in runs.list_all()]
 
@@ -106,7 +87,7 @@ def history(run: runs.Run) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_several_seeds_give_a_mean_and_a_spread(edgebig: Callable[..., Done], project: Path) -> None:
+def test_several_seeds_give_a_mean_and_a_spread(edgebig: Edgebig, project: Path) -> None:
     recipe = str(project / "mine.toml")
     told = edgebig("train", recipe, "--seeds", "3", "--seed", "7", "--json")
     assert told.code == 0, told.stderr
@@ -136,14 +117,14 @@ def test_several_seeds_give_a_mean_and_a_spread(edgebig: Callable[..., Done], pr
     assert Path(runs.ROOT, runs.LATEST).resolve() == all_runs()[-1].folder.resolve()
 
 
-def test_several_seeds_are_not_resumed(edgebig: Callable[..., Done]) -> None:
+def test_several_seeds_are_not_resumed(edgebig: Edgebig) -> None:
     for flag in (["--seeds", "2"], ["--seed", "3"], ["--set", "train.epochs=3"]):
         told = edgebig("train", "--resume", "x", *flag)
         assert told.code == 2
         assert "--resume goes on with a run as it was" in told.stderr
 
 
-def test_a_project_of_ones_own_trains_and_is_read_again(edgebig: Callable[..., Done], project: Path) -> None:
+def test_a_project_of_ones_own_trains_and_is_read_again(edgebig: Edgebig, project: Path) -> None:
     from edgebig import train, usercode
     from edgebig.keras import keras
 
@@ -197,7 +178,7 @@ def test_event_files_that_cannot_be_written_are_one_message(tmp_path: Path) -> N
     assert "--resume" in caught.value.hint
 
 
-def test_a_training_that_diverges_is_one_message(edgebig: Callable[..., Done], project: Path) -> None:
+def test_a_training_that_diverges_is_one_message(edgebig: Edgebig, project: Path) -> None:
     wild = ["train.optimizer=sgd", "train.learning_rate=10", "train.weight_decay=1", "train.schedule=constant",
             "train.epochs=9", "model={name='mlp', hidden=[]}", "train.loss=cross-entropy"]  # fmt: skip
     told = edgebig("train", str(project / "mine.toml"), *(part for one in wild for part in ("--set", one)))
@@ -223,7 +204,7 @@ def test_a_training_that_diverges_is_one_message(edgebig: Callable[..., Done], p
 
 
 def test_mixed_precision_needs_a_gpu(
-    edgebig: Callable[..., Done], project: Path, monkeypatch: pytest.MonkeyPatch
+    edgebig: Edgebig, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from edgebig import train
 
@@ -238,7 +219,7 @@ def test_mixed_precision_needs_a_gpu(
 
 
 def test_mixed_precision_computes_in_float16_and_ships_float32(
-    edgebig: Callable[..., Done], project: Path, monkeypatch: pytest.MonkeyPatch
+    edgebig: Edgebig, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from edgebig import train
     from edgebig.keras import keras

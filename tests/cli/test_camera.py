@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from edgebig import artifact, camera, cli, device, runs
+from edgebig import artifact, camera, device, runs
 from edgebig.drivers.protocol import Event
 from edgebig.drivers.ssh import COMMAND_VARIABLE
 from tests import boards as emulated
+from tests.commandline import exit_code
 from tests.drivers.sshd import board, gone, on_board
 from tests.ondevice import films
 
@@ -30,23 +31,15 @@ def model(tmp_path: Path) -> Path:
     return tmp_path / "m.tflite"
 
 
-def run(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: object
-) -> tuple[int, list[str], list[str]]:
-    monkeypatch.setattr(sys, "argv", ["edgebig", "camera", *map(str, arguments)])
-    with pytest.raises(SystemExit) as done:
-        cli.main()
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, list[str], list[str]]:
+    code = exit_code("camera", *arguments)
     out, err = capsys.readouterr()
-    return int(done.value.code or 0), out.splitlines(), err.splitlines()
+    return code, out.splitlines(), err.splitlines()
 
 
-def test_a_video_as_json_lines(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_video_as_json_lines(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     film = films.video(tmp_path / "film.mkv", [films.page("314", shift=n) for n in range(5)])
-    code, out, err = run(
-        monkeypatch, capsys, model, "--source", film, "--json", "--record", tmp_path / "kept"
-    )
+    code, out, err = run(capsys, model, "--source", film, "--json", "--record", tmp_path / "kept")
     opened, *frames, end = map(json.loads, out)
     assert (code, opened["event"], end["event"], end["frames"]) == (0, "opened", "end", 5)
     assert [frame["label"] for frame in frames] == ["", "", "314", "314", "314"]
@@ -68,11 +61,11 @@ def test_a_video_as_json_lines(
 
 
 def test_pictures_as_lines_and_exit_1_where_one_failed(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = films.pictures(tmp_path / "shots", [films.page("31"), films.page("4")])
     (folder / "broken.png").write_text("no picture")
-    code, out, err = run(monkeypatch, capsys, model, "--source", folder, "--show", "none", "--smooth", 1)
+    code, out, err = run(capsys, model, "--source", folder, "--show", "none", "--smooth", 1)
     assert code == 1
     assert [line.rpartition(" (")[0] for line in out] == [
         f"{folder}/page-0.png: 31",
@@ -110,7 +103,7 @@ def test_one_clear_error(
     (tmp_path / "devices").mkdir()
     (tmp_path / "devices" / "pixel.toml").write_text('kind = "adb"\n')
     (tmp_path / "devices" / "local-tensorflow.toml").write_text('kind = "local"\nruntime = "tensorflow"\n')
-    got, out, err = run(monkeypatch, capsys, model, *arguments)
+    got, out, err = run(capsys, model, *arguments)
     text = "\n".join(err)
     assert (got, out) == (code, [])
     assert told in text
@@ -132,7 +125,7 @@ def test_without_a_model_it_is_the_one_that_learned_from_photographs(
     # Stands for the file of that name, which an older package lacks.
     for zoo in (shipped, {**shipped, "digits-camera": shipped["digits-nano"]}):
         monkeypatch.setattr(runs, "zoo", lambda zoo=zoo: zoo)
-        assert run(monkeypatch, capsys, "--json") == (0, [], [])
+        assert run(capsys, "--json") == (0, [], [])
     assert taken == [shipped["digits"], shipped["digits-nano"]]
 
 

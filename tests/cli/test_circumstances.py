@@ -11,8 +11,9 @@ import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgebig import cli, measurement
+from edgebig import measurement
 from edgebig.cli import options
+from tests.commandline import exit_code
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 
@@ -36,17 +37,6 @@ def test_a_day_is_the_longest() -> None:
         options.duration("1441m")
 
 
-def edgebig(*arguments: str) -> int:
-    """The exit code of the command line, run in this process."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["edgebig", *arguments])
-        try:
-            cli.main()
-        except SystemExit as done:
-            return done.code if isinstance(done.code, int) else int(done.code is not None)
-    return 0
-
-
 @pytest.fixture
 def stray(tmp_path: Path) -> Path:
     """A model without a card: nothing of it has to be computed first."""
@@ -57,7 +47,7 @@ def stray(tmp_path: Path) -> Path:
     "asked", [("--soak", "10x"), ("--priority", "20"), ("--priority", "-21"), ("--cool-down", "-3")]
 )
 def test_usage_is_checked_before_anything(asked: tuple[str, str], stray: Path) -> None:
-    assert edgebig("bench", str(stray), *asked) == 2
+    assert exit_code("bench", str(stray), *asked) == 2
 
 
 @pytest.mark.parametrize(
@@ -72,7 +62,7 @@ def test_what_this_machine_has_not_is_the_users_fault(
     asked: tuple[str, str], words: str, stray: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert")
-    assert edgebig("bench", str(stray), *asked) == 1
+    assert exit_code("bench", str(stray), *asked) == 1
     assert words in capsys.readouterr().err
     assert not list(stray.parent.rglob("*.json"))
 
@@ -86,7 +76,7 @@ def test_a_soaked_and_pinned_bench_from_command_to_record(
     few = ("--processes", "2", "--rounds", "1", "--samples", "2")
     out = stray.with_name("record.json")
     assert (
-        edgebig(
+        exit_code(
             "bench", str(stray), *few, "--cores", "0", "--priority", "5", "--soak", "3s", "--out", str(out)
         )
         == 0
@@ -105,5 +95,5 @@ def test_a_soaked_and_pinned_bench_from_command_to_record(
 
 
 def test_a_fake_device_soaks_without_waiting(stray: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert edgebig("bench", str(stray), "--device", "fake", "--soak", "10m", "--json") == 0
+    assert exit_code("bench", str(stray), "--device", "fake", "--soak", "10m", "--json") == 0
     assert '"soak"' in capsys.readouterr().out

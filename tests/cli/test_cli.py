@@ -8,9 +8,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import typer.main
@@ -18,6 +17,7 @@ from typer.testing import CliRunner
 
 from edgebig import __version__, artifact, cli, recipe, runs
 from edgebig.errors import DeviceError, EdgebigError, Shortfall
+from tests.commandline import Edgebig
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 GOLDEN = ROOT / "tests" / "golden" / "digits-int8.tflite"
@@ -38,32 +38,6 @@ SMALLEST = '[data]\nsource = "digits-5k"\n[model]\nname = "digit-cnn"\n'
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-class Done(NamedTuple):
-    """What a command in this process did."""
-
-    code: int
-    stdout: str
-    stderr: str
-
-
-@pytest.fixture
-def edgebig(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
-    """`edgebig ARGUMENTS` as its entry point runs it, in this process."""
-
-    def run(*arguments: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["edgebig", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        printed = capsys.readouterr()
-        return Done(int(stopped.value.code or 0), printed.out, printed.err)
-
-    return run
-
-
-Edgebig = Callable[..., Done]
 
 
 def child(*arguments: str, env: dict[str, str] | None = None, **options: Any) -> subprocess.Popen[bytes]:

@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from edgebig import cli
 from edgebig.cli import data as command
 from edgebig.errors import EdgebigError
+from tests.commandline import Edgebig
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SHEET = (1204, 1216)
-
-
-class Done(NamedTuple):
-    """What a command in this process did."""
-
-    code: int
-    stdout: str
-    stderr: str
-
-
-Show = Callable[..., Done]
 
 
 @pytest.fixture(autouse=True)
@@ -38,18 +25,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def show(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Show:
-    """`edgebig data show ARGUMENTS` as its entry point runs it, in this process."""
-
-    def run(*arguments: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["edgebig", "data", "show", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        printed = capsys.readouterr()
-        return Done(int(stopped.value.code or 0), printed.out, printed.err)
-
-    return run
+def show(edgebig: Edgebig) -> Edgebig:
+    return partial(edgebig, "data", "show")
 
 
 def size_of(path: Path) -> tuple[int, int]:
@@ -74,7 +51,7 @@ def put_npz(path: Path, *, shared_pictures: int = 0, classes: tuple[str, ...] = 
     return path
 
 
-def test_a_source(show: Show, here: Path) -> None:
+def test_a_source(show: Edgebig, here: Path) -> None:
     done = show("digits-5k")
     assert done.code == 0
     lines = done.stdout.splitlines()
@@ -91,7 +68,7 @@ def test_a_source(show: Show, here: Path) -> None:
     assert size_of(here / "data-digits-5k.png") == SHEET
 
 
-def test_json_is_all_of_it_and_alone(show: Show, here: Path) -> None:
+def test_json_is_all_of_it_and_alone(show: Edgebig, here: Path) -> None:
     done = show("digits-5k", "--json", "--out", "größe here/sheet.PNG")
     answer = json.loads(done.stdout)
     assert list(answer) == [
@@ -105,7 +82,7 @@ def test_json_is_all_of_it_and_alone(show: Show, here: Path) -> None:
     assert size_of(here / "größe here" / "sheet.PNG") == SHEET
 
 
-def test_a_sheet_in_the_place_of_another_is_told(show: Show, here: Path) -> None:
+def test_a_sheet_in_the_place_of_another_is_told(show: Edgebig, here: Path) -> None:
     old = here / "data-digits-5k.png"
     old.write_text("old", encoding="utf-8")
     assert show("digits-5k").stderr.endswith(" px), in the place of the one there\n")
@@ -113,14 +90,14 @@ def test_a_sheet_in_the_place_of_another_is_told(show: Show, here: Path) -> None
     assert [path.name for path in here.iterdir()] == [old.name]
 
 
-def test_the_same_sheet_again(show: Show, here: Path) -> None:
+def test_the_same_sheet_again(show: Edgebig, here: Path) -> None:
     first, second = here / "a.png", here / "b.png"
     for path in (first, second):
         assert show("digits-5k", "--out", str(path)).code == 0
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_a_recipe_by_name_and_by_path(show: Show, here: Path) -> None:
+def test_a_recipe_by_name_and_by_path(show: Edgebig, here: Path) -> None:
     text = '[data]\nsource = "digits-5k"\n[model]\nname = "mlp"\n'
     (here / "recipes").mkdir()
     (here / "recipes" / "mine.toml").write_text(text, encoding="utf-8")
@@ -131,7 +108,7 @@ def test_a_recipe_by_name_and_by_path(show: Show, here: Path) -> None:
         assert done.stderr.startswith("contact sheet: data-mine.png")
 
 
-def test_splits_that_overlap_are_shown_and_not_refused(show: Show, here: Path) -> None:
+def test_splits_that_overlap_are_shown_and_not_refused(show: Edgebig, here: Path) -> None:
     path = put_npz(here / "my pets.npz", shared_pictures=3)
     done = show(f"npz:{path.name}", "--set", "data.validation=10")
     assert done.code == 0, done.stderr
@@ -148,7 +125,7 @@ def test_splits_that_overlap_are_shown_and_not_refused(show: Show, here: Path) -
     assert twins[0]["relabelled_pairs"][0][0] == {"split": "test", "index": 0, "label": "dog", "file": ""}
 
 
-def test_a_folder_of_pictures_with_a_broken_one(show: Show, here: Path) -> None:
+def test_a_folder_of_pictures_with_a_broken_one(show: Edgebig, here: Path) -> None:
     random = np.random.default_rng(0)
     for part in ("train", "test"):
         for name in ("ant", "bee"):
@@ -167,7 +144,7 @@ def test_a_folder_of_pictures_with_a_broken_one(show: Show, here: Path) -> None:
     assert [place["file"] for place in twins["relabelled_pairs"][0]] == ["test/bee/9.png", "train/ant/0.png"]
 
 
-def test_names_of_classes_cannot_steer_a_terminal(show: Show, here: Path) -> None:
+def test_names_of_classes_cannot_steer_a_terminal(show: Edgebig, here: Path) -> None:
     from rich.console import Console
 
     from edgebig.data.examples import Examples, Splits
@@ -202,7 +179,7 @@ def test_names_of_classes_cannot_steer_a_terminal(show: Show, here: Path) -> Non
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_is_refused(show: Show, here: Path, arguments: list[str], problem: str, hint: str) -> None:
+def test_what_is_refused(show: Edgebig, here: Path, arguments: list[str], problem: str, hint: str) -> None:
     (here / "a.csv").touch()
     (here / "folder.png").mkdir()
     done = show(*arguments)
@@ -254,7 +231,7 @@ def test_settings_reach_the_source(here: Path) -> None:
 
 
 @pytest.mark.tf
-def test_augmented(show: Show, here: Path) -> None:
+def test_augmented(show: Edgebig, here: Path) -> None:
     done = show("digits-5k", "--augment", "--set", "data.augment.noise=0.3")
     assert done.code == 0, done.stderr
     assert done.stderr == "contact sheet: data-digits-5k-augmented.png (1464 x 1216 px)\n"

@@ -7,15 +7,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from edgebig import cli, device, inventory, lookup, measurement, recipe
+from edgebig import device, inventory, lookup, measurement, recipe
 from edgebig.cli import options
 from edgebig.drivers.ssh import COMMAND_VARIABLE
+from tests.commandline import Edgebig
 from tests.drivers.sshd import ADDRESS, Board, board, gone, on_board
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -27,32 +27,6 @@ FEW = ("--examples", "20", "--processes", "2", "--rounds", "2", "--samples", "2"
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-class Done(NamedTuple):
-    """What a command in this process did."""
-
-    code: int
-    stdout: str
-    stderr: str
-
-
-Edgebig = Callable[..., Done]
-
-
-@pytest.fixture
-def edgebig(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Edgebig:
-    """`edgebig ARGUMENTS` as its entry point runs it, in this process."""
-
-    def run(*arguments: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["edgebig", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        printed = capsys.readouterr()
-        return Done(int(stopped.value.code or 0), printed.out, printed.err)
-
-    return run
 
 
 @pytest.fixture

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from edgebig import artifact, cli, files, flatbuffer, recipe, runs
+from edgebig import artifact, files, flatbuffer, recipe, runs
 from edgebig.data import source
 from edgebig.recipe import Data
+from tests.commandline import Edgebig
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 SMALLEST = '[data]\nsource = "digits-5k"\n[model]\nname = "digit-cnn"\n'
@@ -23,33 +23,11 @@ SMALLEST = '[data]\nsource = "digits-5k"\n[model]\nname = "digit-cnn"\n'
 pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert")
 
 
-class Done(NamedTuple):
-    """What a command in this process did."""
-
-    code: int
-    stdout: str
-    stderr: str
-
-
 @pytest.fixture
-def edgebig(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Done]:
-    """`edgebig eval ARGUMENTS` as its entry point runs it, in this process and in a folder of its own."""
+def edgebig(edgebig: Edgebig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edgebig:
+    """`edgebig eval ARGUMENTS`, in a folder of its own."""
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["edgebig", "eval", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        printed = capsys.readouterr()
-        return Done(int(stopped.value.code or 0), printed.out, printed.err)
-
-    return run
-
-
-Edgebig = Callable[..., Done]
+    return partial(edgebig, "eval")
 
 
 def make_run(variant: str, seed: int) -> runs.Run:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edgebig import artifact, bench, cli, device, environment
+from edgebig import artifact, bench, device, environment
 from edgebig.artifact import Artifact
 from edgebig.bench import Settings
 from edgebig.data import source
@@ -22,6 +21,7 @@ from edgebig.errors import EdgebigError
 from edgebig.measurement import ModelResult
 from edgebig.micro import vela
 from edgebig.recipe import Data
+from tests.commandline import exit_code
 
 TESTS = Path(__file__).resolve().parent.parent
 GOLDEN = TESTS / "golden"
@@ -129,23 +129,11 @@ def test_it_is_right_on_every_example_and_fits(interpreter: Path, tmp_path: Path
 @pytest.mark.network
 @pytest.mark.slow
 def test_one_that_does_not_fit_says_of_what_and_the_command_exits_with_3(
-    interpreter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    interpreter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     item = model(tmp_path)
     board(tmp_path, arena_kb=2, flash_kb=4)
-    arguments = [
-        "edgebig",
-        "bench",
-        str(item.path),
-        "--device",
-        str(tmp_path / "board.toml"),
-        "--examples",
-        "20",
-    ]
-    monkeypatch.setattr(sys, "argv", arguments)
-    with pytest.raises(SystemExit) as stopped:
-        cli.main()
-    assert stopped.value.code == 3
+    assert exit_code("bench", item.path, "--device", tmp_path / "board.toml", "--examples", 20) == 3
     shown = capsys.readouterr().out
     assert "SIMULATED" in shown
     assert "TOO BIG: takes 4,800 bytes of flash, 704 more than the 4,096 that it may" in shown

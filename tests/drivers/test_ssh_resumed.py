@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from edgebig import artifact, bench, cli, measurement, partial
+from edgebig import artifact, bench, measurement, partial
 from edgebig.drivers.board import BoardSession
 from edgebig.drivers.protocol import Event, Job
 from edgebig.errors import EXIT_DEVICE
+from tests.commandline import exit_code
 from tests.drivers.sshd import Board, gone, on_board
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -39,15 +40,6 @@ def killed(pi: Board, when: Callable[[Job, Event], bool]) -> Iterator[list[Job]]
         yield jobs
 
 
-def edgebig(*arguments: str) -> int:
-    """The exit code of the command line, run in this process."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["edgebig", *arguments])
-        with pytest.raises(SystemExit) as done:
-            cli.main()
-    return int(done.value.code or 0)
-
-
 def test_a_sweep_goes_on_where_the_board_went_away(
     pi: Board, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -65,7 +57,7 @@ def test_a_sweep_goes_on_where_the_board_went_away(
     ]
     place = ["--device", str(tmp_path / "pi.toml"), "--out", str(tmp_path / "records")]
     with killed(pi, lambda job, event: len(jobs) == 4 and event["event"] == "ready") as jobs:
-        assert edgebig("bench", str(MODELS[0]), *place, *asked) == EXIT_DEVICE
+        assert exit_code("bench", str(MODELS[0]), *place, *asked) == EXIT_DEVICE
     told = capsys.readouterr().err
     assert f"3 of 6 turns are kept, in a record for each setting in {tmp_path}/records" in told
     assert [job.delegate for job in jobs] == ["xnnpack", "none", "none", "xnnpack"]
@@ -78,7 +70,7 @@ def test_a_sweep_goes_on_where_the_board_went_away(
     before = {name: measurement.load(path).models[0].latency.processes for name, path in parts.items()}
     pi.start()
     with killed(pi, lambda job, event: False) as jobs:
-        assert edgebig("bench", "--resume", str(parts["none"])) == 0
+        assert exit_code("bench", "--resume", str(parts["none"])) == 0
     shown = capsys.readouterr().out
     assert "best: " in shown or "INCONCLUSIVE: " in shown
     assert [job.delegate for job in jobs] == ["xnnpack", "xnnpack", "none"]

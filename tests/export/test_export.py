@@ -4,47 +4,28 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
-from edgebig import cli, tflitefile
+from edgebig import tflitefile
+from tests.commandline import Edgebig
 
 from .conftest import GOLDEN
 
 pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert")
 
 
-class Done(NamedTuple):
-    code: int
-    stdout: str
-    stderr: str
-
-
 @pytest.fixture
-def export(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Done]:
+def export(edgebig: Edgebig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edgebig:
     """`edgebig export ARGUMENTS` in a folder with one model and its card, m.tflite."""
     monkeypatch.chdir(tmp_path)
     for suffix in (".tflite", ".json"):
         shutil.copyfile((GOLDEN / "digits-int8").with_suffix(suffix), Path("m").with_suffix(suffix))
-
-    def run(*arguments: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["edgebig", "export", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        printed = capsys.readouterr()
-        return Done(int(stopped.value.code or 0), printed.out, printed.err)
-
-    return run
-
-
-Export = Callable[..., Done]
+    return partial(edgebig, "export")
 
 
 def names(folder: Path) -> list[str]:
@@ -62,7 +43,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("target", FILES)
-def test_each_target(export: Export, target: str) -> None:
+def test_each_target(export: Edgebig, target: str) -> None:
     done = export("m.tflite", "--to", target, "--examples", "20")
     assert (done.code, done.stderr) == (0, "")
     out = Path(f"golden_digits_int8_{target}")
@@ -88,7 +69,7 @@ def test_each_target(export: Export, target: str) -> None:
         assert lines[-1].startswith("UNCHECKED in tflite-micro: edgebig environment add tflite-micro")
 
 
-def test_names_and_folders_of_the_user_s_own(export: Export) -> None:
+def test_names_and_folders_of_the_user_s_own(export: Edgebig) -> None:
     done = export("m.tflite", "--to", "c", "--name", "My Net! (2)", "--out", "a folder/b", "--examples", "5")
     assert done.code == 0
     assert names(Path("a folder/b")) == ["export.json", "my_net_2.c", "my_net_2.h"]
@@ -98,7 +79,7 @@ def test_names_and_folders_of_the_user_s_own(export: Export) -> None:
     assert Path("sketches/net/net.ino").exists()
 
 
-def test_other_examples(export: Export) -> None:
+def test_other_examples(export: Edgebig) -> None:
     done = export("m.tflite", "--to", "c", "--source", "digits-5k", "--examples", "10")
     assert done.code == 0
     done = export("m.tflite", "--to", "c", "--source", "images:nowhere")
@@ -129,7 +110,7 @@ def spoil_card(change: Callable[[dict[str, Any]], None]) -> None:
     ],
 )  # fmt: skip
 def test_the_user_s_faults(
-    export: Export, prepare: Callable[[], object] | None, arguments: list[str], problem: str
+    export: Edgebig, prepare: Callable[[], object] | None, arguments: list[str], problem: str
 ) -> None:
     if prepare:
         prepare()
@@ -141,7 +122,7 @@ def test_the_user_s_faults(
     assert names(Path()) == before
 
 
-def test_a_model_that_no_board_runs(export: Export) -> None:
+def test_a_model_that_no_board_runs(export: Edgebig) -> None:
     tree = tflitefile.unpack_model(Path("m.tflite").read_bytes(), "m")
     tree.operatorCodes[0].builtinCode, tree.operatorCodes[0].deprecatedBuiltinCode = 150, 127
     Path("m.tflite").write_bytes(tflitefile.pack_model(tree, {}))
@@ -156,7 +137,7 @@ def test_a_model_that_no_board_runs(export: Export) -> None:
     )
 
 
-def test_usage(export: Export) -> None:
+def test_usage(export: Edgebig) -> None:
     for arguments in (
         ["m.tflite"],
         ["m.tflite", "--to", "fpga"],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from edgebig import cli, environment
+from edgebig import environment
 from edgebig.artifact import Artifact
 from edgebig.data import source
 from edgebig.data.examples import Examples
@@ -21,6 +20,7 @@ from edgebig.errors import EdgebigError, Shortfall
 from edgebig.export import board, c, micro
 from edgebig.micro import arena
 from edgebig.recipe import Data
+from tests.commandline import exit_code
 
 from .conftest import GOLDEN
 
@@ -134,10 +134,7 @@ def test_the_command(
     monkeypatch.chdir(tmp_path)
     for suffix in (".tflite", ".json"):
         shutil.copyfile((GOLDEN / "digits-int8").with_suffix(suffix), Path("m").with_suffix(suffix))
-    monkeypatch.setattr(sys, "argv", ["edgebig", "export", "m.tflite", "--to", "arduino", "--json"])
-    with pytest.raises(SystemExit) as stopped:
-        cli.main()
-    assert not stopped.value.code
+    assert exit_code("export", "m.tflite", "--to", "arduino", "--json") == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["check"]["n"], told["check"]["labels_differ"], told["arena"]["measured"]) == (200, 0, True)
     version = environment.versions(micro.ENVIRONMENT)["tflite_micro"]

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
-from edgebig import cli
 from edgebig.drivers import reception
 from edgebig.errors import EXIT_DEVICE, EXIT_USER
 from edgebig.phone import serving
+from tests.commandline import Edgebig
 
 pytest.importorskip("uvicorn", reason="needs uvicorn")
 
@@ -25,17 +23,9 @@ MODEL = Path(__file__).resolve().parent.parent / "golden" / "digits-float32.tfli
 READY = reception.runtime.ready
 
 
-class Done(NamedTuple):
-    code: int
-    stdout: str
-    stderr: str
-
-
 @pytest.fixture
-def edgebig(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Done]:
-    """`edgebig ARGUMENTS` in this process, in a folder with the device `quick`, which waits for nobody for long."""
+def edgebig(edgebig: Edgebig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edgebig:
+    """In a folder with the device `quick`, which waits for nobody for long."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "devices").mkdir()
     (tmp_path / "devices" / "quick.toml").write_text(
@@ -43,14 +33,7 @@ def edgebig(
     )
     monkeypatch.setattr(reception.runtime, "ready", lambda cache, given: {})
 
-    def run(*arguments: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["edgebig", *arguments])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        printed = capsys.readouterr()
-        return Done(int(stopped.value.code or 0), printed.out, printed.err)
-
-    return run
+    return edgebig
 
 
 def test_phones_are_of_browsers(edgebig: Any) -> None:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
 
-from edgebig import artifact, cli, flatbuffer, metadata, recipe, runs, targets
+from edgebig import artifact, flatbuffer, metadata, recipe, runs, targets
 from edgebig.artifact import Artifact
 from edgebig.check import tflite
 from edgebig.cli.convert import For
@@ -23,17 +20,7 @@ from edgebig.recipe import Data
 from edgebig.targets import proof
 from edgebig.targets.table import TARGETS, numbers_of
 from edgebig.tflitefile import pack_model, parse_model, unpack_model
-
-
-class Done(NamedTuple):
-    """What a command did."""
-
-    code: int
-    stdout: str
-    stderr: str
-
-
-Edgebig = Callable[..., Done]
+from tests.commandline import Edgebig
 
 
 @pytest.fixture(scope="module")
@@ -257,20 +244,10 @@ def test_bench_takes_the_form_of_its_device(edgebig: Edgebig, int8: Artifact) ->
 
 
 @pytest.fixture
-def edgebig(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Callable[..., Done]:
-    """`edgebig ARGUMENTS` in the test's folder, as its entry point runs it, in this process."""
+def edgebig(edgebig: Edgebig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Edgebig:
+    """In the test's folder."""
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["edgebig", *arguments])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        printed = capsys.readouterr()
-        return Done(int(stopped.value.code or 0), printed.out, printed.err)
-
-    return run
+    return edgebig
 
 
 def test_the_command_says_what_it_chose(edgebig: Edgebig, int8: Artifact, float32: Artifact) -> None:
