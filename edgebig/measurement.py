@@ -230,6 +230,11 @@ class Measurement(Spec):
     truth: Truth | None = None
     incomplete: Incomplete | None = None
 
+    @property
+    def in_browser(self) -> bool:
+        """Its times are a browser's, which are held against no native ones."""
+        return bool(self.device.model_dump().get("kind") == "browser")
+
 
 def _summaries(processes: Sequence[Any], frames: Sequence[Any]) -> dict[str, Any]:
     times = {"invoke": processes}

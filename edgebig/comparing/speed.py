@@ -113,10 +113,9 @@ def _refused(a: Side, b: Side) -> Speed | None:
 
 def _in_a_browser_alone(a: Measurement, b: Measurement) -> str:
     """Why a browser's times, its clock and its WebAssembly, are none beside a program's of that very device."""
-    in_browser = [record.device.model_dump().get("kind") == "browser" for record in (a, b)]
-    if in_browser[0] == in_browser[1]:
+    if a.in_browser == b.in_browser:
         return ""
-    name, other = ("A", "B") if in_browser[0] else ("B", "A")
+    name, other = ("A", "B") if a.in_browser else ("B", "A")
     return f"{name} was measured in a browser, {other} was not: a browser's times are held against no others"
 
 

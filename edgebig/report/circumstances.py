@@ -38,7 +38,7 @@ def of_session(measurement: Measurement) -> list[str]:
 
 
 def _browser(measurement: Measurement) -> list[str]:
-    if measurement.device.model_dump().get("kind") != "browser":
+    if not measurement.in_browser:
         return []
     machine = measurement.machine.model_dump()
     step_ns = machine.get("timer_ns")

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from edgebig.campaign import Found, Row
-from edgebig.measurement import Measurement, ModelResult
+from edgebig.measurement import ModelResult
 from edgebig.report.table import COLUMNS, figures, notes, plain, short_names
 from edgebig.sweep import Best
 
@@ -32,19 +32,15 @@ def show(found: Found, console: Console) -> None:
 
 def _apart(rows: Sequence[Row]) -> list[Sequence[Row]]:
     """Those of native runtimes, and those of browsers."""
-    browsers = {row.device for row in rows if row.measurement is not None and _is_of_browser(row.measurement)}
+    browsers = {row.device for row in rows if row.measurement is not None and row.measurement.in_browser}
     native = [row for row in rows if row.device not in browsers]
     return [part for part in (native, [row for row in rows if row.device in browsers]) if part]
-
-
-def _is_of_browser(measurement: Measurement) -> bool:
-    return bool(measurement.device.model_dump().get("kind") == "browser")
 
 
 def _table(rows: Sequence[Row]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
     heading = rows[0].device if _is_of_one(rows) else "device"
-    in_browsers = any(row.measurement is not None and _is_of_browser(row.measurement) for row in rows)
+    in_browsers = any(row.measurement is not None and row.measurement.in_browser for row in rows)
     table.add_column(f"{heading}\n(browser)" if in_browsers else heading, overflow="fold", min_width=12)
     for heading in ("accuracy\n95 %", "frame p50\np90", "pre + invoke\n+ post", "invoke p50\n95 %"):
         table.add_column(heading, justify="right", no_wrap=True)

@@ -51,7 +51,7 @@ def _title(measurement: Measurement) -> str:
     device, machine = measurement.device.model_dump(), measurement.machine.model_dump()
     threads = f"{device['threads']} thread" + ("s" if device["threads"] > 1 else "")
     runtime = f"{device['runtime']} {machine.get('runtimes', {}).get(device['runtime'], '')}".strip()
-    kind = " (browser)" if device.get("kind") == "browser" else ""
+    kind = " (browser)" if measurement.in_browser else ""
     return f"{device['name']}{kind}: {machine.get('cpu') or machine.get('machine')}, {runtime}, {threads}"
 
 
