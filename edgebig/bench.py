@@ -152,10 +152,8 @@ def measure_in(
     if earlier is not None and earlier.incomplete is not None:
         partial.check_machine(earlier, session.facts.machine)
         wanted = partial.rest(job, earlier.incomplete)
-        seen += [event.model_dump() for event in earlier.incomplete.events]
-    collected = Collected()
-    for event in seen:
-        collected.add(event)
+        seen = earlier.incomplete.told()
+    collected = Collected.of(seen)
     bar = track(f"bench on {target.name}", steps(wanted)) if shown is None else contextlib.nullcontext(shown)
     try:
         with bar as advance:
@@ -173,9 +171,7 @@ def unfinished(
     session: Session, job: Job, part: Incomplete, subject: Subject, target: Device, settings: Settings
 ) -> Measurement:
     """The record of a part: of the models that were loaded by then, with all that is needed to go on."""
-    collected = Collected()
-    for event in partial.shown(job, part):
-        collected.add(event)
+    collected = Collected.of(partial.shown(job, part))
     loaded = tuple(item for item in subject.artifacts if item.sha256 in collected.loaded)
     record = measurement(session, collected, replace(subject, artifacts=loaded), target, settings)
     return record.model_copy(update={"incomplete": part})

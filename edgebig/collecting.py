@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +36,13 @@ class Collected:
     energy_source: Event | None = None
     energy: dict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
     soak: dict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
+
+    @classmethod
+    def of(cls, events: Iterable[Event]) -> Collected:
+        collected = cls()
+        for event in events:
+            collected.add(event)
+        return collected
 
     def add(self, event: Event) -> None:
         match event["event"]:

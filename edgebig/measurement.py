@@ -214,6 +214,10 @@ class Incomplete(Spec):
     events: tuple[Open, ...]
     sweep: tuple[Turned, ...] = ()
 
+    def told(self) -> list[dict[str, Any]]:
+        """The events as a session gave them."""
+        return [event.model_dump() for event in self.events]
+
 
 class Measurement(Spec):
     """One bench session, or several where it is or was incomplete. `truth`: None in records older than it."""

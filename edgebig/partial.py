@@ -111,7 +111,7 @@ def answered(job: Job, events: Sequence[Event]) -> dict[str, int]:
 
 def shown(job: Job, part: Incomplete) -> Iterator[Event]:
     """The events that a record can show: a model's answers only where all are in."""
-    events = [event.model_dump() for event in part.events]
+    events = part.told()
     answers = answered(job, events)
     for event in events:
         if event["event"] != "outputs" or answers[event["model"]] == job.examples:
@@ -121,7 +121,7 @@ def shown(job: Job, part: Incomplete) -> Iterator[Event]:
 def rest(job: Job, part: Incomplete) -> Job:
     """The job that measures what `part` lacks. Raises EdgebigError where that was another job."""
     check_same(job, part)
-    answers = answered(job, [event.model_dump() for event in part.events])
+    answers = answered(job, part.told())
     changes: dict[str, Any] = {
         "models": tuple(
             model.model_copy(update={"answered": answers.get(model.sha256, 0)}) for model in job.models

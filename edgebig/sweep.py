@@ -125,7 +125,7 @@ class _Turns:
         elif earlier is not None and earlier.incomplete is not None:
             partial.check_machine(earlier, session.facts.machine)
             partial.check_same(self.job, earlier.incomplete)
-            self.events = [event.model_dump() for event in earlier.incomplete.events]
+            self.events = earlier.incomplete.told()
             self.done = earlier.incomplete.processes
 
     def of(self, turn: int) -> Job:
@@ -137,9 +137,7 @@ class _Turns:
     def swept(self, session: Session, subject: Subject, settings: Settings) -> Swept:
         record = None
         if self.failure is None:
-            collected = Collected()
-            for event in self.events:
-                collected.add(event)
+            collected = Collected.of(self.events)
             record = bench.measurement(session, collected, subject, self.variant, settings)
         return Swept(self.variant, self.label, record, self.failure)
 
