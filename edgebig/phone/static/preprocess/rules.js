@@ -3,6 +3,7 @@
  * The twin of edgebig/ondevice/rules.py.
  */
 
+import { median } from "./sampling.js";
 import { bytes, ints } from "./scratch.js";
 
 const STEP = 4; // a line is followed in steps of so many pixels, and may rise or fall by one in each
@@ -132,19 +133,4 @@ function thickness(mask, width, height) {
     }
   }
   return thick;
-}
-
-/** Of whole numbers, by how many there are of each; rounded down. Of none it is 0. */
-function median(counts) {
-  let n = 0;
-  for (let value = 0; value < counts.length; value++) n += counts[value];
-  const at = (place) => {
-    let upTo = 0;
-    for (let value = 0; value < counts.length; value++) {
-      upTo += counts[value];
-      if (upTo > place) return value;
-    }
-    return 0;
-  };
-  return n % 2 === 1 ? at(n >> 1) : Math.floor((at((n >> 1) - 1) + at(n >> 1)) / 2);
 }

@@ -274,9 +274,22 @@ export function soften(picture, name) {
  * Of none it is 0.
  */
 export function quantile(counts, part, of) {
+  return atPlace(counts, Math.floor(((counted(counts) - 1) * part) / of));
+}
+
+/** The same -> the one in the middle, or the mean of both, rounded down: np.median there. Of none it is 0. */
+export function median(counts) {
+  const n = counted(counts);
+  return (atPlace(counts, (n - 1) >> 1) + atPlace(counts, n >> 1)) >> 1;
+}
+
+function counted(counts) {
   let n = 0;
   for (let value = 0; value < counts.length; value++) n += counts[value];
-  const place = Math.floor(((n - 1) * part) / of);
+  return n;
+}
+
+function atPlace(counts, place) {
   let upTo = 0;
   for (let value = 0; value < counts.length; value++) {
     upTo += counts[value];
