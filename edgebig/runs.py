@@ -124,13 +124,18 @@ def locate(name: str | None, root: Path = ROOT) -> Path:
     """The folder of the run of that name or path, whatever state it is in. Raises EdgebigError where there is none."""
     if name is None:
         name = LATEST
-    folder = next((path for path in (Path(name), root / name) if (path / "recipe.toml").is_file()), None)
+    folder = _named(name, root)
     if folder is None:
         raise _not_found(name, root)
     # Resolve `latest`, so that what is made from a run keeps that run's own name.
     if folder.name == LATEST and folder.is_symlink():
         folder = folder.parent / folder.readlink()
     return folder
+
+
+def _named(name: str, root: Path) -> Path | None:
+    """The run folder of that path, else of that name in `root`."""
+    return next((path for path in (Path(name), root / name) if (path / "recipe.toml").is_file()), None)
 
 
 def _not_found(name: str, root: Path) -> EdgebigError:
@@ -209,7 +214,7 @@ def resolve_model(name: str | None, choose: Callable[[Run], Path] = newest_varia
             link.parent / link.readlink() / path.name if link.name == LATEST and link.is_symlink() else path
         )
     shipped = zoo()
-    if name in shipped and not any((root / name / "recipe.toml").is_file() for root in (Path(), ROOT)):
+    if name in shipped and _named(name, ROOT) is None:
         return shipped[name]
     path = choose(finished(name))
     say(f"model: {path}")
@@ -261,7 +266,7 @@ def of_recipe(name: str, root: Path = ROOT) -> Iterator[Run]:
 
 def by_recipe(name: str, root: Path, beside: Run) -> Run | None:
     """The finished run of that name or path, else the last one of the recipe of that name, which is not `beside`."""
-    if (Path(name) / "recipe.toml").is_file() or (root / name / "recipe.toml").is_file():
+    if _named(name, root) is not None:
         return finished(name, root)
     others = (run for run in of_recipe(name, root) if run.folder.resolve() != beside.folder.resolve())
     return next(others, None)
