@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgebig import files, recipe, runs
+from edgebig import artifact, files, recipe, runs
 from edgebig.checkpoint import Checkpoint
 from edgebig.data import source
 from edgebig.data.examples import Splits
@@ -52,6 +52,8 @@ TINY = {
     "digits-quick": ["model.channels=[2, 4]", "model.blocks=[1, 1]", "train.batch_size=512"],
     "keras-convnet": ['data.source="digits-5k"', "train.batch_size=1750"],
 }
+# Of digits-quick, where what is trained need not be any good.
+TINIEST = ["model.channels=[2,4]", "model.blocks=[0,0]", "train.epochs=1"]
 
 
 def command(*arguments: str, **changed: Any) -> subprocess.Popen[str]:
@@ -169,13 +171,7 @@ def test_a_model_that_learnt_from_paper_has_a_threshold_in_its_card(
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     few = Splits(splits.source, splits.classes, splits.train[::4], splits.validation[::4], splits.test, "ink")
-    settings = [
-        "data.augment.paper.nothings=1.0",
-        "model.channels=[2,4]",
-        "model.blocks=[0,0]",
-        "train.epochs=1",
-    ]
-    spec = recipe.load("digits-quick", settings)
+    spec = recipe.load("digits-quick", [*TINIEST, "data.augment.paper.nothings=1.0"])
     run = runs.create(spec, root=tmp_path)
     card = train.train(spec, few, run).card
     assert card is not None
@@ -186,7 +182,7 @@ def test_a_model_that_learnt_from_paper_has_a_threshold_in_its_card(
     assert card.threshold.unknown > 0
     # The list of its training examples is that of the digits, not of their pictures on paper.
     assert card.train.n == len(few.train)
-    plain = recipe.load("digits-quick", ["model.channels=[2,4]", "model.blocks=[0,0]", "train.epochs=1"])
+    plain = recipe.load("digits-quick", TINIEST)
     without = train.train(plain, few, runs.create(plain, root=tmp_path)).card
     assert without is not None
     assert without.threshold is None
@@ -195,13 +191,12 @@ def test_a_model_that_learnt_from_paper_has_a_threshold_in_its_card(
 def test_training_starts_from_another_run_s_weights_and_says_whose(splits: Splits, tmp_path: Path) -> None:
     from edgebig import train
 
-    tiny = ["model.channels=[2,4]", "model.blocks=[0,0]", "train.epochs=1"]
-    spec = recipe.load("digits-quick", tiny)
+    spec = recipe.load("digits-quick", TINIEST)
     first = runs.create(spec, root=tmp_path)
     train.train(spec, splits, first)
     # A step so small that it moves no weight.
     still = ["train.learning_rate=1e-30", "train.warmup_steps=0", "train.start=digits-quick"]
-    second_spec = recipe.load("digits-quick", [*tiny, *still])
+    second_spec = recipe.load("digits-quick", [*TINIEST, *still])
     second = runs.create(second_spec, root=tmp_path)
     made = train.train(second_spec, splits, second)
     kernels = [
@@ -232,10 +227,9 @@ def test_a_start_that_is_no_good_is_refused(
 ) -> None:
     from edgebig import train
 
-    tiny = ["model.channels=[2,4]", "model.blocks=[0,0]", "train.epochs=1"]
-    spec = recipe.load("digits-quick", tiny)
+    spec = recipe.load("digits-quick", TINIEST)
     train.train(spec, splits, runs.create(spec, root=tmp_path))
-    other = recipe.load("digits-quick", [*tiny, *settings])
+    other = recipe.load("digits-quick", [*TINIEST, *settings])
     with pytest.raises(EdgebigError, match=fault):
         train.train(other, splits, runs.create(other, root=tmp_path))
 
@@ -243,23 +237,19 @@ def test_a_start_that_is_no_good_is_refused(
 def test_a_start_that_has_seen_what_is_held_out_is_refused(splits: Splits, tmp_path: Path) -> None:
     from edgebig import train
 
-    tiny = ["model.channels=[2,4]", "model.blocks=[0,0]", "train.epochs=1"]
-    spec = recipe.load("digits-quick", tiny)
+    spec = recipe.load("digits-quick", TINIEST)
     first = runs.create(spec, root=tmp_path)
-    train.train(spec, splits, first)
-    other = recipe.load("digits-quick", [*tiny, "train.start=digits-quick"])
+    card = train.train(spec, splits, first).card
+    assert card is not None
+    other = recipe.load("digits-quick", [*TINIEST, "train.start=digits-quick"])
     swapped = Splits(splits.source, splits.classes, splits.test, splits.validation, splits.train[:50])
     with pytest.raises(
         EdgebigError, match="50 of the 150 examples that are held out here were in its training"
     ):
         train.train(other, swapped, runs.create(other, root=tmp_path))
-    next(first.folder.glob(f"examples-{runs_train_digest(first)}*")).unlink()
+    artifact.hashes_path(first.folder, card.train.sha256).unlink()
     with pytest.raises(EdgebigError, match="the list of its training examples is lost"):
         train.train(other, splits, runs.create(other, root=tmp_path))
-
-
-def runs_train_digest(run: runs.Run) -> str:
-    return json.loads((run.folder / "float32.json").read_text())["train"]["sha256"][:12]
 
 
 def test_another_seed_gives_other_weights(splits: Splits) -> None:
