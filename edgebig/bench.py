@@ -300,7 +300,7 @@ def measurement(
     )
     return Measurement(
         provenance=delegation.provenance(session.facts.provenance, collected.loaded.values()),
-        device=Open.model_validate({"name": target.name, **target.model_dump()}),
+        device=Open.model_validate(target.facts()),
         machine=Open.model_validate(session.facts.machine),
         conditions=tuple(Open.model_validate(reading) for reading in collected.conditions),
         settings=Open.model_validate(vars(settings)),

@@ -59,6 +59,10 @@ class Device(Spec):
         False, description="an emulator plays this board: its times say nothing of a real one"
     )
 
+    def facts(self) -> dict[str, Any]:
+        """All of its keys and its name, which `of_facts` reads."""
+        return {"name": self.name, **self.model_dump()}
+
 
 class LocalDevice(Device):
     """The machine that edgebig runs on."""

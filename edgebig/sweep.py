@@ -145,7 +145,7 @@ class _Turns:
         self, session: Session, subject: Subject, settings: Settings, why: str
     ) -> tuple[Turned, Measurement | None]:
         """What is kept of it, and the record of that; None where no turn was whole, or it was left out."""
-        facts = Open.model_validate({"name": self.variant.name, **self.variant.model_dump()})
+        facts = Open.model_validate(self.variant.facts())
         turned = Turned(label=self.label, device=facts, turns=0 if self.failure else self.done)
         if self.failure is not None:
             error = self.failure

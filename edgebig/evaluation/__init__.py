@@ -65,7 +65,7 @@ def run(artifacts: Sequence[Artifact], which: Chosen, target: Device, deadline_s
     with next(iter(driver.sessions())) as session:
         job = _job(session, artifacts, which.examples, target)
         scores = _scores(session.run(job, deadline_s), job, target)
-        device = {"name": target.name, **target.model_dump(), "provenance": session.facts.provenance}
+        device = {**target.facts(), "provenance": session.facts.provenance}
     split = chosen.word_of(which.facts["split"])
     evaluations = tuple(
         _checked(item, which.labels_of(card), *scores[item.sha256], split)
