@@ -16,9 +16,8 @@ def jpeg(image: Image.Image, digits: list[dict[str, Any]], side: int, quality: i
     """`image`: mode L or RGB; digits: [{label, box}] in its pixels. It is scaled down to `side` pixels where longer."""
     scale = min(1.0, side / max(image.size))
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-    shown = image.convert("RGB") if size == image.size else image.convert("RGB").resize(size)
-    if shown is image:  # Its pixels are still to be kept as they came.
-        shown = image.copy()
+    # A copy either way: its pixels are still to be kept as they came.
+    shown = (image if size == image.size else image.resize(size)).convert("RGB")
     canvas = ImageDraw.Draw(shown)
     letter = max(12, round(max(size) * _LETTER))
     for digit in digits:
@@ -37,16 +36,21 @@ def jpeg(image: Image.Image, digits: list[dict[str, Any]], side: int, quality: i
 
 @lru_cache(maxsize=256)
 def _label(text: str, height: int) -> Image.Image:
-    """Mode L: the text, `height` pixels high, in Pillow's own font, which older Pillows have in one size alone."""
-    try:
-        font: Any = ImageFont.load_default(size=height)
-    except TypeError:
-        font = ImageFont.load_default()
-    box = font.getbbox(text)
+    """Mode L: the text, `height` pixels high, whatever size the font has."""
+    face = font(height)
+    box = face.getbbox(text)
     mask = Image.new("L", (max(1, int(box[2])), max(1, int(box[3]))))
-    ImageDraw.Draw(mask).text((0, 0), text, fill=255, font=font)
+    ImageDraw.Draw(mask).text((0, 0), text, fill=255, font=face)
     tight = mask.crop(mask.getbbox() or (0, 0, 1, 1))
     return tight.resize((max(1, round(tight.width * height / tight.height)), height))
+
+
+def font(size: int) -> Any:
+    """Pillow's own; before Pillow 10.1, or without FreeType, it has one small size alone."""
+    try:
+        return ImageFont.load_default(size=size)
+    except (TypeError, ImportError):
+        return ImageFont.load_default()
 
 
 def png(image: Image.Image) -> bytes:

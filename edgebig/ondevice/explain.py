@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from . import preprocess
+from .drawing import font
 from .ink import scene_of, threshold
 from .strokes import strokes_of
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 TILE_W, TILE_H = 480, 360  # a step's picture is as large as fits in this
 CAPTION = 24
 GAP = 12
+LETTER = 15
 INPUT = 3 * 28  # a model's input is shown three times as large
 INPUTS = 56  # shown at most
 NEAREST, BOX = 0, 4  # Image.Resampling's, which Pillow before 9.1 has elsewhere
@@ -65,7 +67,7 @@ def sheet(grey_u8: Bytes, answer: dict[str, Any]) -> Image.Image:
     draw = ImageDraw.Draw(page)
     for n, (caption, tile) in enumerate(tiles):
         x, y = GAP + n % columns * (TILE_W + GAP), GAP + n // columns * (CAPTION + TILE_H + GAP)
-        draw.text((x, y + 2), f"{n + 1}. {caption}", TEXT, _font())
+        draw.text((x, y + 2), f"{n + 1}. {caption}", TEXT, font(LETTER))
         page.paste(_fitted(tile), (x, y + CAPTION))
     top = GAP + rows * (CAPTION + TILE_H + GAP)
     _inputs(page, draw, top, per_row, shown, len(found), answer)
@@ -82,12 +84,12 @@ def _inputs(
     answer: dict[str, Any],
 ) -> None:
     more = f", the first {len(shown)} of {count}" if count > len(shown) else ""
-    draw.text((GAP, top), f"What the model sees, 28x28, ink is light{more}", TEXT, _font())
+    draw.text((GAP, top), f"What the model sees, 28x28, ink is light{more}", TEXT, font(LETTER))
     for n, digit in enumerate(shown):
         x, y = GAP + n % per_row * (INPUT + GAP), top + CAPTION + n // per_row * (INPUT + CAPTION + GAP)
         page.paste(Image.fromarray(digit.image_u8).resize((INPUT, INPUT), NEAREST), (x, y))
         text, colour = _verdict(digit, answer)
-        draw.text((x, y + INPUT + 3), text, colour, _font())
+        draw.text((x, y + INPUT + 3), text, colour, font(LETTER))
 
 
 def _verdict(digit: preprocess.Digit, answer: dict[str, Any]) -> tuple[str, tuple[int, int, int]]:
@@ -118,8 +120,8 @@ def _boxed(grey_u8: Bytes, found: list[preprocess.Digit], answer: dict[str, Any]
             draw.line(corners, fill=REJECTED, width=1)
         else:
             place = (x, max(y - 18, 0))
-            draw.rectangle(draw.textbbox(place, text.split()[0], _font()), fill=PAGE)
-            draw.text(place, text.split()[0], LINES[digit.line % len(LINES)], _font())
+            draw.rectangle(draw.textbbox(place, text.split()[0], font(LETTER)), fill=PAGE)
+            draw.text(place, text.split()[0], LINES[digit.line % len(LINES)], font(LETTER))
     return picture
 
 
@@ -128,10 +130,3 @@ def _fitted(picture: Image.Image) -> Image.Image:
     scale = min(TILE_W / picture.width, TILE_H / picture.height)
     size = max(1, round(scale * picture.width)), max(1, round(scale * picture.height))
     return picture if size == picture.size else picture.resize(size, BOX if scale < 1 else NEAREST)
-
-
-def _font() -> Any:
-    try:
-        return ImageFont.load_default(size=15)
-    except (TypeError, ImportError):  # before Pillow 10.1, or without FreeType: one small size
-        return ImageFont.load_default()

@@ -225,15 +225,23 @@ def test_boxes_and_labels_are_drawn_and_the_picture_is_left_as_it_was() -> None:
     assert Image.open(io.BytesIO(drawing.jpeg(grey, digits, 50, 80))).size == (50, 25)
 
 
-def test_labels_are_as_high_with_an_older_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "fault",
+    [
+        TypeError("load_default() got an unexpected keyword argument 'size'"),
+        ImportError("The _imagingft C module is not installed"),
+    ],
+    ids=["before 10.1", "without FreeType"],
+)
+def test_labels_are_as_high_with_another_pillow(monkeypatch: pytest.MonkeyPatch, fault: Exception) -> None:
     load = ImageFont.load_default
 
-    def older(*arguments: Any, **keywords: Any) -> Any:
+    def other(*arguments: Any, **keywords: Any) -> Any:
         if keywords:
-            raise TypeError("load_default() got an unexpected keyword argument 'size'")
+            raise fault
         return load()
 
-    monkeypatch.setattr(drawing.ImageFont, "load_default", older)
+    monkeypatch.setattr(drawing.ImageFont, "load_default", other)
     drawing._label.cache_clear()
     assert drawing._label("7", 40).height == 40
     drawing._label.cache_clear()
