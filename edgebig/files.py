@@ -35,10 +35,11 @@ def sha256_folder(folder: Path) -> str:
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, mode: int | None = None) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when the block ends well, and goes when it does not.
 
     The temporary name keeps the suffix, since Keras picks its format by it. A kill leaves the old file or the new one.
+    `mode`: who may read it, None for what the user's umask leaves; until the end it is its owner's alone.
     Raises OSError, which names `path`, where the machine refuses.
     """
     prefix = f".{path.stem}-"
@@ -51,7 +52,7 @@ def replacing(path: Path) -> Iterator[Path]:
             yield temporary
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
-            temporary.chmod(0o666 & ~_umask())
+            temporary.chmod(0o666 & ~_umask() if mode is None else mode)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -111,8 +112,8 @@ def _umask() -> int:
     return mask
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    with replacing(path) as temporary:
+def write_bytes(path: Path, data: bytes, mode: int | None = None) -> None:
+    with replacing(path, mode) as temporary:
         temporary.write_bytes(data)
 
 

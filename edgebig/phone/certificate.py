@@ -34,7 +34,6 @@ class Certificate:
     certificate: Path
     key: Path
     fingerprint: str
-    ends: dt.datetime
 
 
 def ready(folder: Path, names: Sequence[str]) -> Certificate:
@@ -78,7 +77,7 @@ def _load(pem: Path, key: Path, names: Sequence[str]) -> Certificate | None:
     ):
         return None
     digest = found.fingerprint(hashes.SHA256()).hex(":").upper()
-    return Certificate(pem, key, digest, found.not_valid_after_utc)
+    return Certificate(pem, key, digest)
 
 
 def _make(pem: Path, key: Path, names: Sequence[str]) -> None:
@@ -108,7 +107,7 @@ def _make(pem: Path, key: Path, names: Sequence[str]) -> None:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     pem.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _write_secret(key, secret)
+    files.write_bytes(key, secret, 0o600)
     files.write_bytes(pem, made.public_bytes(serialization.Encoding.PEM))
 
 
@@ -125,16 +124,3 @@ def _general_name(name: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
         return x509.DNSName(name)
-
-
-def _write_secret(path: Path, data: bytes) -> None:
-    """Under a name of its own first: a key is never, not for a moment, readable by others, and never half a key."""
-    temporary = path.with_suffix(f".{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with open(handle, "wb") as file:
-            file.write(data)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
