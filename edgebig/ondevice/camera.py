@@ -153,11 +153,7 @@ def answer(model: infer.Loaded, task: dict[str, Any], smoother: Smoother, frame:
         now = predict.answer_whole(task, scores)
         # All of the picture is one thing, that is always there.
         digits = smoother.update({"digits": [{**now["top"][0], "box": [0, 0, *frame.image.size]}]})
-    shown = {
-        "label": "".join(digit["label"] for digit in digits),
-        "confidence": min((digit["confidence"] for digit in digits), default=0.0),
-        "digits": digits if predict.finds_digits(task) else [],
-    }
+    shown = {**predict.together(digits), "digits": digits if predict.finds_digits(task) else []}
     clock.append(time.perf_counter_ns())
     names = ("pre_ms", "inference_ms", "post_ms")
     times_ms = {name: round((b - a) / 1e6, 3) for name, a, b in zip(names, clock, clock[1:])}

@@ -95,10 +95,17 @@ def answer(task: dict[str, Any], found: Sequence[preprocess.Digit], scores: Any)
         thing = {**_best(task, row, 1)[0], "box": list(digit.box), "line": digit.line}
         (digits if is_known(row, threshold) else rejected).append(thing)
     return {
-        "label": "".join(digit["label"] for digit in digits),
-        "confidence": min((digit["confidence"] for digit in digits), default=0.0),
+        **together(digits),
         "digits": digits,
         **({} if threshold is None else {"rejected": rejected}),
+    }
+
+
+def together(digits: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The one label of all of them, as sure as the least sure."""
+    return {
+        "label": "".join(digit["label"] for digit in digits),
+        "confidence": min((digit["confidence"] for digit in digits), default=0.0),
     }
 
 
