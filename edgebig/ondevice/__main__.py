@@ -99,16 +99,14 @@ def _python(arguments: argparse.Namespace) -> list[str]:
 @contextlib.contextmanager
 def _packages() -> Iterator[None]:
     """Raises Fault where a package that is loaded in the block is missing or broken."""
-    from .faults import Fault
+    from .faults import Fault, first_line
 
     try:
         yield
     except ImportError as error:
-        # A package that does not load tells a page; its first line says which.
-        first = (str(error).splitlines() or ["?"])[0]
         raise Fault(
             "no-package",
-            f"{sys.executable} (Python {sys.version.split()[0]}) cannot load what it needs: {first}",
+            f"{sys.executable} (Python {sys.version.split()[0]}) cannot load what it needs: {first_line(error)}",
             "'edgebig devices setup' gives a board an environment; or install numpy and pillow for this Python",
         ) from error
 

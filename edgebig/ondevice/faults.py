@@ -14,3 +14,8 @@ class Fault(Exception):
 
     def event(self) -> dict[str, object]:
         return {"event": "error", "code": self.code, "problem": self.problem, "hint": self.hint}
+
+
+def first_line(error: Exception) -> str:
+    """What it says, of a page (numpy's, where it does not load) the first line; of one that says nothing its kind."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

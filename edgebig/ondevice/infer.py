@@ -10,7 +10,7 @@ from typing import Any, Callable, NamedTuple
 
 import numpy as np
 
-from .faults import Fault
+from .faults import Fault, first_line
 
 RUNTIMES = ("ai-edge-litert", "tflite-runtime")
 # The kernels that run the graph. "reference" is slow and bit-identical on every processor.
@@ -64,7 +64,7 @@ def _broken(name: str, error: Exception) -> Fault:
     """tflite-runtime 2.14 was built against numpy 1: with numpy 2 it fails on import, or as it loads a model."""
     return Fault(
         "runtime-broken",
-        f"{name} does not load beside numpy {np.__version__}: {_first_line(error)}",
+        f"{name} does not load beside numpy {np.__version__}: {first_line(error)}",
         'pip install "numpy<2" in the environment of tflite-runtime',
     )
 
@@ -134,7 +134,7 @@ class Model(Loaded):
         except (ValueError, RuntimeError) as error:
             raise Fault(
                 "bad-model",
-                f"{path}: the runtime refuses it: {_first_line(error)}",
+                f"{path}: the runtime refuses it: {first_line(error)}",
                 "the file is damaged or no .tflite; make it again",
             ) from error
         self.init_ns = time.perf_counter_ns() - started_ns
@@ -274,13 +274,9 @@ def invoke_faults() -> Iterator[None]:
     except (ValueError, RuntimeError) as error:
         raise Fault(
             "bad-model",
-            f"the model loads, but does not run: {_first_line(error)}",
+            f"the model loads, but does not run: {first_line(error)}",
             "the file is damaged, or not for this runtime; make it again",
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def check_fit(model: Loaded, images_u8: Any) -> None:

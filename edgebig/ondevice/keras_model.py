@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from . import infer
-from .faults import Fault
+from .faults import Fault, first_line
 
 RUNTIME = "tensorflow"
 DELEGATES = ("none", "gpu")
@@ -144,7 +144,7 @@ def _read(path: str, keras: Any) -> Any:
         try:
             return keras.models.load_model(link, compile=False, safe_mode=True)
         except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-            said = (str(error).splitlines() or [type(error).__name__])[0].replace(link, path)
+            said = first_line(error).replace(link, path)
             raise Fault(
                 "bad-model",
                 f"{path}: TensorFlow cannot read it: {said}",

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from . import cameras
-from .faults import Fault
+from .faults import Fault, first_line
 from .frames import Given, Source
 
 _STREAMS = ("http", "https", "rtsp", "rtsps", "rtmp", "udp", "tcp")
@@ -32,10 +32,9 @@ def load() -> Any:
     try:
         import cv2
     except ImportError as error:
-        first = (str(error).splitlines() or ["?"])[0]
         raise Fault(
             "no-package",
-            f"OpenCV is needed for this source, and {sys.executable} cannot load it: {first}",
+            f"OpenCV is needed for this source, and {sys.executable} cannot load it: {first_line(error)}",
             "pip install opencv-python-headless (on a Raspberry Pi: sudo apt install python3-opencv, and a venv made "
             "with --system-site-packages); pictures need none",
         ) from error

@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from .faults import Fault
+from .faults import Fault, first_line
 from .frames import Given, Source
 
 _PER_S = 30.0
@@ -39,10 +39,9 @@ def load() -> Any:
 
 
 def _broken(error: Exception) -> Fault:
-    first = (str(error).splitlines() or ["?"])[0]
     return Fault(
         "no-package",
-        f"picamera2 is there and does not load: {first}",
+        f"picamera2 is there and does not load: {first_line(error)}",
         "it wants the system's own numpy: make the environment with python3 -m venv --system-site-packages",
     )
 
