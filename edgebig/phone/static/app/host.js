@@ -1,5 +1,5 @@
 // This phone in a host's bench: it joins, waits for a job, runs it, and sends its events; over drops, sleep and reloads.
-import { Outbox, Refused, pause } from "./link.js";
+import { Outbox, pause } from "./link.js";
 import { Tally } from "./tally.js";
 import { keepAwake } from "./attention.js";
 import { run } from "./runner.js";
@@ -148,7 +148,7 @@ class Work {
       try {
         return await this.host.link.bytes(`api/blob/${sha256}`);
       } catch (error) {
-        if (this.cancelled || (error instanceof Refused && error.status < 500)) throw error;
+        if (this.cancelled || error.final) throw error;
         await pause(RETRY_MS);
       }
     }

@@ -14,6 +14,11 @@ export class Refused extends Error {
     super([problem ?? `the host answered ${status}`, hint].filter(Boolean).join(": "));
     Object.assign(this, { status, rest });
   }
+
+  // Whether asking again is of no use.
+  get final() {
+    return this.status < 500 && this.status !== 429;
+  }
 }
 
 export function tokenOf(hash) {
@@ -62,7 +67,7 @@ export class Link {
           if (event.event === "end") return;
         }
       } catch (error) {
-        if (error instanceof Refused && error.status < 500 && error.status !== 429) throw error;
+        if (error.final) throw error;
       } finally {
         watch.end();
         abort.abort();
@@ -157,16 +162,11 @@ export class Outbox {
         const { next } = await this.link.json(path, { job: this.job, first: this.first, events });
         this.forget(next);
       } catch (error) {
-        if (
-          error instanceof Refused &&
-          error.status === 409 &&
-          error.rest.job === this.job &&
-          error.rest.next !== this.first
-        ) {
+        if (error.status === 409 && error.rest.job === this.job && error.rest.next !== this.first) {
           this.forget(error.rest.next);
           continue;
         }
-        if (error instanceof Refused && error.status < 500 && error.status !== 429) throw error;
+        if (error.final) throw error;
         this.sent = performance.now();
         return false;
       }
@@ -193,11 +193,5 @@ export class Outbox {
     this.kept.splice(0, count);
     this.sizes.splice(0, count);
     this.first = next;
-  }
-
-  // Sends until the host has all of it.
-  async drain() {
-    for (let failures = 0; !(await this.send()); failures++)
-      await pause(RETRY_MS[Math.min(failures, RETRY_MS.length - 1)]);
   }
 }
