@@ -91,27 +91,24 @@ def files(site: Site) -> dict[str, bytes]:
     contents["models.json"] = (json.dumps(rows, indent=1, ensure_ascii=False) + "\n").encode()
     contents[place] = pixels
     contents |= {model.file: model.data for model in site.models}
-    contents["sw.js"] = template.filled("sw.js", _kept(contents))
-    contents["README.md"] = template.filled("web.md", _words(site, _version_of(contents)))
+    version = _version_of(contents)
+    contents["sw.js"] = template.filled("sw.js", _kept(contents, version))
+    contents["README.md"] = template.filled("web.md", _words(site, version))
     return contents
 
 
 def _version_of(contents: Mapping[str, bytes]) -> str:
     """16 hex digits that are others as soon as a file is."""
-    told = "".join(
-        f"{path} {filing.sha256_bytes(data)}\n"
-        for path, data in sorted(contents.items())
-        if path not in ("sw.js", "README.md")
-    )
+    told = "".join(f"{path} {filing.sha256_bytes(data)}\n" for path, data in sorted(contents.items()))
     return filing.sha256_bytes(told.encode())[:16]
 
 
-def _kept(contents: Mapping[str, bytes]) -> dict[str, str]:
+def _kept(contents: Mapping[str, bytes], version: str) -> dict[str, str]:
     """The words of the service worker: a phone keeps all but the runtime's variants, of which it needs one."""
     later = [path for path in contents if path.startswith("runtime/wasm/")]
     return {
         "version": edgebig.__version__,
-        "hash": _version_of(contents),
+        "hash": version,
         "files": json.dumps(sorted(set(contents) - set(later)), indent=1),
         "later": json.dumps(sorted(later), indent=1),
     }
