@@ -290,8 +290,7 @@ def kept(outcome: Outcome, places: Mapping[str, Path]) -> list[Row]:
     rows = []
     for one in outcome.result.settings:
         if one.measurement is None:
-            failure = Failure(one.failure.problem, one.failure.hint, one.failure.exit_code)
-            rows.append(Row(outcome.device, one.label, failure=failure))
+            rows.append(Row(outcome.device, one.label, failure=Failure.of(one.failure)))
         else:
             measurement.save(one.measurement, places[one.label])
             rows.append(Row(outcome.device, one.label, one.measurement, places[one.label]))
@@ -299,9 +298,7 @@ def kept(outcome: Outcome, places: Mapping[str, Path]) -> list[Row]:
 
 
 def _row_of(outcome: Outcome, phone: phones.Phone) -> Row:
-    failure = None
-    if (error := phone.failure) is not None:
-        failure = Failure(error.problem, error.hint, error.exit_code)
+    failure = Failure.of(phone.failure) if phone.failure is not None else None
     alone = len(outcome.result.phones) == 1
     name = "" if alone else f"{phone.name} ({phone.about})"
     return Row(outcome.device, name, phone.measurement, phone.path, failure)

@@ -26,6 +26,11 @@ class EdgebigError(Exception):
         self.hint = hint
 
 
+def of_machine(error: OSError) -> EdgebigError:
+    """What the machine refuses, as a user's fault."""
+    return EdgebigError(f"{error.filename or 'the machine says'}: {error.strerror}")
+
+
 class Shortfall(EdgebigError):
     """It was measured, and it fell short of a bound (exit 3)."""
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from edgebig import device, progress
 from edgebig.device import AdbDevice, Device, LocalDevice, McuDevice, SshDevice
-from edgebig.errors import EXIT_DEVICE, EXIT_USER, EdgebigError
+from edgebig.errors import EXIT_DEVICE, EdgebigError, of_machine
 
 _HERE = ("this machine",)
 # So long may a session take to end once it was told to: a board that is gone keeps its link for a while.
@@ -43,6 +43,10 @@ class Failure:
     problem: str
     hint: str
     exit_code: int
+
+    @classmethod
+    def of(cls, error: EdgebigError) -> Failure:
+        return cls(error.problem, error.hint, error.exit_code)
 
     @property
     def told(self) -> str:
@@ -202,14 +206,9 @@ def _work(tasks: Sequence[Task], connection: Connection) -> None:
             try:
                 send("outcome", name, Outcome(name, result=task.call()))
             except EdgebigError as error:
-                send(
-                    "outcome",
-                    name,
-                    Outcome(name, failure=Failure(error.problem, error.hint, error.exit_code)),
-                )
+                send("outcome", name, Outcome(name, failure=Failure.of(error)))
             except OSError as error:
-                problem = f"{error.filename or 'the machine says'}: {error.strerror}"
-                send("outcome", name, Outcome(name, failure=Failure(problem, "", EXIT_USER)))
+                send("outcome", name, Outcome(name, failure=Failure.of(of_machine(error))))
             except Exception:  # noqa: BLE001  # A bug: its traceback is told in the parent, by the one who names bugs.
                 send("bug", name, traceback.format_exc())
     except KeyboardInterrupt:

@@ -35,7 +35,7 @@ from edgebig.cli import (
     train,
 )
 from edgebig.cli import eval as evaluate
-from edgebig.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_USER, EdgebigError
+from edgebig.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_USER, EdgebigError, of_machine
 
 app = typer.Typer(
     name="edgebig",
@@ -121,7 +121,7 @@ def main() -> None:
         mend = _MACHINE_SAYS_NO.get(error.errno or 0)
         if mend is None:
             _tell_bug()
-        _tell(f"{error.filename or 'the machine says'}: {error.strerror}", mend)
+        _tell(of_machine(error).problem, mend)
         sys.exit(EXIT_USER)
     except Exception:  # noqa: BLE001  # The one place where a bug is named as one; its traceback is printed.
         _tell_bug()
