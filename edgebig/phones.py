@@ -16,7 +16,7 @@ from edgebig.device import BrowserDevice
 from edgebig.drivers import browser
 from edgebig.drivers.browser import BrowserSession
 from edgebig.drivers.reception import Reception
-from edgebig.errors import EdgebigError
+from edgebig.errors import EdgebigError, of_machine
 from edgebig.measurement import Measurement
 from edgebig.partial import Unfinished
 from edgebig.progress import live_rows, say
@@ -78,7 +78,7 @@ class Visits:
     earlier: Measurement | None = None
     on_done: Callable[[Phone], None] = lambda phone: None
     on_bug: Callable[[], None] = lambda: None
-    _found: dict[int, Phone] = field(default_factory=dict)
+    _found: list[Phone] = field(default_factory=list)
     _bugs: list[str] = field(default_factory=list)
 
     def of(
@@ -87,9 +87,9 @@ class Visits:
         """Each that comes, by their numbers; a bug is raised as RuntimeError once the others have ended."""
         threads: list[threading.Thread] = []
         try:
-            for number, opened in enumerate(arriving):
+            for opened in arriving:
                 # A daemon: whoever ends this process does not wait for a phone.
-                thread = threading.Thread(target=self._visit, args=(number, opened), daemon=True)
+                thread = threading.Thread(target=self._visit, args=(opened,), daemon=True)
                 thread.start()
                 threads = [*(one for one in threads if one.is_alive()), thread]
             for thread in threads:
@@ -102,9 +102,9 @@ class Visits:
             raise
         if self._bugs:
             raise RuntimeError("\n".join(self._bugs))
-        return sorted(self._found.values(), key=lambda phone: int(phone.name.rpartition("-")[2]))
+        return sorted(self._found, key=lambda phone: int(phone.name.rpartition("-")[2]))
 
-    def _visit(self, number: int, opened: AbstractContextManager[BrowserSession]) -> None:
+    def _visit(self, opened: AbstractContextManager[BrowserSession]) -> None:
         session: BrowserSession | None = None
         try:
             with opened as session:
@@ -125,7 +125,7 @@ class Visits:
             self._bugs.append(traceback.format_exc())
             self.on_bug()
             return
-        self._found[number] = phone
+        self._found.append(phone)
         self.on_done(phone)
 
     def _failed(self, session: BrowserSession | None, error: EdgebigError | OSError) -> Phone:
@@ -133,7 +133,7 @@ class Visits:
         if isinstance(error, Unfinished):
             return Phone(name, about, failure=error.keep(self.place(name)))
         if isinstance(error, OSError):
-            error = EdgebigError(f"{error.filename or 'the machine says'}: {error.strerror}", "")
+            error = of_machine(error)
         return Phone(name, about, failure=error)
 
 
