@@ -24,7 +24,7 @@ from edgebig.phone import address, announcing, assets, certificate, runtime
 from edgebig.phone.handset import Handset
 from edgebig.phone.hub import Hub
 from edgebig.phone.server import Site
-from edgebig.phone.serving import LOOPBACK, Served, serving
+from edgebig.phone.serving import LOOPBACK, Served, check_installed, serving
 from edgebig.progress import is_shown_here, say
 
 _LOOK_S = 0.2
@@ -50,6 +50,7 @@ class Reception:
     def __init__(
         self, device: BrowserDevice, mode: Literal["bench", "page"], models: Models | None = None
     ) -> None:
+        check_installed()  # before LiteRT.js is fetched
         models = models or Models()
         self.device = device
         self.hub = Hub(mode, device.phones + _MORE_PHONES if mode == "bench" else 64)

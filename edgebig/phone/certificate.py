@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgebig import files
-from edgebig.errors import EdgebigError
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -39,12 +38,8 @@ class Certificate:
 def ready(folder: Path, names: Sequence[str]) -> Certificate:
     """The certificate in `folder` for these host names and addresses; made anew where it is of others, or ends soon.
 
-    Raises EdgebigError where the extra `phone` is not installed, OSError where the folder cannot be written.
+    Raises OSError where the folder cannot be written.
     """
-    try:
-        import cryptography  # noqa: F401
-    except ImportError as error:
-        raise EdgebigError("https needs the extra 'phone'", "pip install 'edgebig[phone]'") from error
     pem, key = folder / "certificate.pem", folder / "key.pem"
     kept = _load(pem, key, names)
     if kept is None:

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from edgebig.errors import EdgebigError
-
 
 def text(url: str, *, colour: bool) -> str:
-    """Lines of block characters; `colour`: with the escapes that make it dark on light in every terminal.
+    """Lines of block characters; `colour`: with the escapes that make it dark on light in every terminal."""
+    import segno
 
-    Raises EdgebigError where the extra `phone` is not installed.
-    """
-    try:
-        import segno
-    except ImportError as error:
-        raise EdgebigError("a QR code needs the extra 'phone'", "pip install 'edgebig[phone]'") from error
     # Level L: a screen is not dirty, and fewer modules fit into 80 columns.
     rows = [list(row) for row in segno.make(url, error="l", micro=False).matrix_iter(border=2)]
     if len(rows) % 2:

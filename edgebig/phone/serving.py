@@ -72,9 +72,8 @@ def serving(
     """Serves until the block ends; the pages are told that it ends. `port`: None for the first that is free; `names`:
     what this machine may be called besides.
 
-    Raises EdgebigError where the extra `phone` is not installed, or the port is taken.
+    Raises EdgebigError where the port is taken.
     """
-    check_installed()
     import uvicorn
 
     with _bound(address, port) as listener:
