@@ -7,8 +7,6 @@ import json
 import math
 from typing import Any
 
-import numpy as np
-
 import edgebig
 from edgebig import artifact, flatbuffer, metadata
 from edgebig import files as filing
@@ -60,16 +58,7 @@ def prepare(item: Artifact, name: str, examples: Examples) -> Assets:
         raise EdgebigError(
             f"{item.path}: its labels do not come back out of the metadata", "please report this"
         )
-    images_u8, preprocessing = np.asarray(examples.images), card.preprocessing.model_dump()
-    before, after = (
-        np.argmax(micro.reference(model, images_u8, preprocessing).outputs, axis=1)
-        for model in (source, data)
-    )
-    if differing := int(np.sum(before != after)):
-        raise EdgebigError(
-            f"{item.path}: as Android takes it, {differing} of {len(examples)} examples are read otherwise",
-            "please report this",
-        )
+    micro.check_answers(item, data, card, examples, "Android")
     verdict = (
         f"It reads {len(examples):,} examples as {item.path.name} does, by the reference kernels on the host."
     )

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edgebig import environment
+from edgebig.artifact import Artifact, Card
 from edgebig.check import tflite
-from edgebig.data.examples import Images
+from edgebig.data.examples import Examples, Images
 from edgebig.errors import EdgebigError, Shortfall
 from edgebig.micro import interpreter
 from edgebig.micro.interpreter import ENVIRONMENT
@@ -72,6 +73,20 @@ def reference(model: bytes, images_u8: Images, preprocessing: dict[str, Any]) ->
         outputs = infer.classify(loaded, images_u8, preprocessing)
         pixels = infer.input_table(loaded.input, preprocessing)
     return Reference(pixels[images_u8], outputs, pixels)
+
+
+def check_answers(item: Artifact, made: bytes, card: Card, examples: Examples, taker: str) -> None:
+    """Raises EdgebigError where `made` of `item`, as `taker` takes it, reads an example otherwise."""
+    images_u8, preprocessing = np.asarray(examples.images), card.preprocessing.model_dump()
+    before, after = (
+        np.argmax(reference(model, images_u8, preprocessing).outputs, axis=1)
+        for model in (item.path.read_bytes(), made)
+    )
+    if differing := int(np.sum(before != after)):
+        raise EdgebigError(
+            f"{item.path}: as {taker} takes it, {differing} of {len(examples)} examples are read otherwise",
+            "please report this",
+        )
 
 
 def check(model: bytes, expected: Reference, name: str, tolerance: float) -> Check:
