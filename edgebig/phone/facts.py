@@ -39,12 +39,12 @@ def checked(told: object) -> dict[str, Any]:
 def _object(told: dict[Any, Any], depth: int) -> dict[str, Any]:
     if depth > _DEEPEST or len(told) > _MOST_KEYS:
         raise ValueError("facts: too many")
-    return {_text(str(key)): _value(value, depth + 1) for key, value in told.items()}
+    return {cut(str(key)): _value(value, depth + 1) for key, value in told.items()}
 
 
 def _value(value: object, depth: int) -> Any:
     if isinstance(value, str):
-        return _text(value)
+        return cut(value)
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int | float):
@@ -60,7 +60,7 @@ def _value(value: object, depth: int) -> Any:
     raise ValueError("facts: not JSON")
 
 
-def _text(text: str) -> str:
+def cut(text: str) -> str:
     """Cut to a length. What could steer a terminal is escaped where it is printed; a lone surrogate fits no file."""
     return text[:_LONGEST].encode("utf-8", "replace").decode()
 
