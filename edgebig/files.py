@@ -10,9 +10,12 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from edgebig.errors import EdgebigError
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -91,6 +94,21 @@ def _locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def dated_folder(root: Path, prefix: str = "") -> Path:
+    """A new folder in `root`, named by `prefix` and the time; two that are made in one second get two.
+
+    Raises EdgebigError where a hundred are, OSError where none can be made.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    stem = f"{prefix}{time.strftime('%Y%m%d-%H%M%S')}"
+    for attempt in range(1, 100):
+        folder = root / (stem if attempt == 1 else f"{stem}-{attempt}")
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+            return folder
+    raise EdgebigError(f"{root}/{stem}: taken a hundred times over", "wait a second and try again")
 
 
 def check_writable(path: Path) -> None:

@@ -7,7 +7,6 @@ import difflib
 import fcntl
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,21 +61,13 @@ class Run:
 
 def create(spec: Recipe, root: Path = ROOT, data: Path | None = None) -> Run:
     """A new run folder with the resolved recipe in it. Two that start in one second get two folders."""
-    stem = f"{spec.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    root.mkdir(parents=True, exist_ok=True)
-    for attempt in range(1, 100):
-        folder = root / (stem if attempt == 1 else f"{stem}-{attempt}")
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            continue
-        try:
-            files.write_text(folder / "recipe.toml", _opening(spec, data) + recipe.to_toml(spec))
-        except OSError:
-            folder.rmdir()
-            raise
-        return Run(folder, spec)
-    raise EdgebigError(f"{root}/{stem}: taken a hundred times over", "wait a second and try again")
+    folder = files.dated_folder(root, f"{spec.name}-")
+    try:
+        files.write_text(folder / "recipe.toml", _opening(spec, data) + recipe.to_toml(spec))
+    except OSError:
+        folder.rmdir()
+        raise
+    return Run(folder, spec)
 
 
 def _opening(spec: Recipe, data: Path | None) -> str:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import os
-import time
 from pathlib import Path
 
 from edgebig import files
 from edgebig.drivers.protocol import Event
-from edgebig.errors import EdgebigError
 from edgebig.progress import say
 
 ANSWERS = "answers.jsonl"
@@ -26,7 +24,7 @@ class Recorder:
     def __init__(self, root: Path, limit_bytes: int) -> None:
         self.root = root
         self.limit_bytes = limit_bytes
-        self.folder = _new_folder(root)
+        self.folder = files.dated_folder(root)
         self.frames = 0
         self._bytes = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
         self._full = False
@@ -52,19 +50,6 @@ class Recorder:
 
     def stay(self) -> None:
         pass
-
-
-def _new_folder(root: Path) -> Path:
-    root.mkdir(parents=True, exist_ok=True)
-    stem = time.strftime("%Y%m%d-%H%M%S")
-    for attempt in range(1, 100):
-        folder = root / (stem if attempt == 1 else f"{stem}-{attempt}")
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            continue
-        return folder
-    raise EdgebigError(f"{root}/{stem}: taken a hundred times over", "wait a second and try again")
 
 
 def _append(path: Path, line: bytes) -> None:
