@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from edgebig import (
@@ -173,7 +174,7 @@ def _side_by_side(tasks: Sequence[group.Task], keep: Callable[[Outcome], None], 
 def _call(asked: Asked, target: Device, subject: Subject, places: Mapping[str, Path]) -> Callable[[], Any]:
     if asked.is_sweep:
         wanted = sweep.variants(target, asked.threads, asked.delegates)
-        return partial(_swept, subject, target, wanted, asked.settings, places)
+        return partial(swept, subject, target, wanted, asked.settings, places)
     if isinstance(target, BrowserDevice):
         return partial(phones.measure, subject, target, asked.settings, _Places(target, places))
     return partial(_measured, subject, target, asked.settings, places[""])
@@ -203,16 +204,17 @@ def _measured(subject: Subject, target: Device, settings: Settings, path: Path) 
         raise unfinished.keep(path) from unfinished
 
 
-def _swept(
+def swept(
     subject: Subject,
     target: Device,
     wanted: Sequence[tuple[str, Device]],
     settings: Settings,
     places: Mapping[str, Path],
+    earlier: Mapping[str, Measurement | EdgebigError] = MappingProxyType({}),
 ) -> Sweep:
-    """Where the device goes away, what was measured of each setting is written to its place."""
+    """As `sweep.sweep`; where the device goes away, what was measured of each setting is written to its place."""
     try:
-        return sweep.sweep(subject, target, wanted, settings)
+        return sweep.sweep(subject, target, wanted, settings, earlier)
     except UnfinishedSweep as unfinished:
         raise unfinished.keep(places) from unfinished
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgebig import artifact, bench, campaign, drivers, measurement, partial, runs, sweep
+from edgebig import artifact, bench, campaign, drivers, measurement, partial, runs
 from edgebig import device as devices
 from edgebig.artifact import Artifact
 from edgebig.bench import Settings
@@ -12,7 +12,7 @@ from edgebig.campaign import Found, Row
 from edgebig.errors import EdgebigError
 from edgebig.group import Outcome
 from edgebig.measurement import Incomplete, Measurement, Turned
-from edgebig.partial import Unfinished, UnfinishedSweep
+from edgebig.partial import Unfinished
 
 
 def resume(path: Path, data: Path | None) -> Found:
@@ -70,10 +70,7 @@ def _sweep(
     folder, source = _source(artifacts, data)
     settings = _settings(record)
     with bench.prepared(artifacts, settings, folder, source, bench.parity_examples(target)) as subject:
-        try:
-            swept = sweep.sweep(subject, target, wanted, settings, earlier)
-        except UnfinishedSweep as unfinished:
-            raise unfinished.keep(places) from unfinished
+        swept = campaign.swept(subject, target, wanted, settings, places, earlier)
     rows = campaign.kept(Outcome(target.name, swept), places)
     return Found(rows, {target.name: swept.best})
 
