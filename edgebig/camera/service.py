@@ -129,9 +129,8 @@ def install(model: Artifact, settings: Settings, wanted: Wanted) -> list[str]:
     user = "" if as_root else getpass.getuser()
     network = "://" in settings.source
     text = unit(arguments, what=model.path.stem, user=user, record=record, network=network)
-    files.write_text(path, text)
-    if "@" in settings.source:
-        path.chmod(0o600)  # A stream's password stands in it.
+    # A stream's password stands in it.
+    files.write_bytes(path, text.encode(), 0o600 if "@" in settings.source else None)
     start = ["systemctl daemon-reload", f"systemctl enable --now {NAME}"]
     if not as_root:
         start = [f"sudo {line}" for line in [f"cp {shlex.quote(str(path))} {SYSTEM}/", *start]]
