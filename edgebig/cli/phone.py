@@ -61,7 +61,7 @@ def phone(
 
     facts: dict[str, Any] = {
         "name": "phone", "kind": "browser", "address": address, "port": port, "plain_http": http, "usb": usb,
-        "serial": serial, "runtime_dir": str(runtime_dir or ""), "phones": 64,
+        "serial": serial, "runtime_dir": str(runtime_dir or ""),
     }  # fmt: skip
     device = validate(BrowserDevice, facts, "edgebig phone")
     # Whoever ends it otherwise wants the same: no port of a phone that still leads here.

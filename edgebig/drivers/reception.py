@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,6 +30,8 @@ from edgebig.progress import is_shown_here, say
 _LOOK_S = 0.2
 # Beside those that are waited for: whoever looks on, or has loaded the page anew in another tab.
 _MORE_PHONES = 16
+# So many at once on a page that is open to all.
+_VISITORS = 64
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,10 @@ class Reception:
     ) -> None:
         check_installed()  # before LiteRT.js is fetched
         models = models or Models()
-        self.device = device
-        self.hub = Hub(mode, device.phones + _MORE_PHONES if mode == "bench" else 64)
+        self.hub = Hub(mode, device.phones + _MORE_PHONES if mode == "bench" else _VISITORS)
         self.stopping = threading.Event()
         self._holders = 1
         self._lock = threading.Lock()
-        self._opened = contextlib.ExitStack()
         with contextlib.ExitStack() as opened:
             folder = Path(device.runtime_dir).expanduser() if device.runtime_dir else None
             site = Site(
@@ -133,7 +133,7 @@ def _by_cable(device: BrowserDevice, served: Served, opened: contextlib.ExitStac
     """The phone's own localhost leads here while it is served, and the page opens there."""
     phone = adbclient.Phone(adbclient.choose(device.serial, adbclient.attached()))
     opened.enter_context(cable.reversed_port(phone, served.port))
-    url = f"http://localhost:{served.port}/#t={served.token}"
+    url = replace(served, origin=f"http://localhost:{served.port}").url
     try:
         cable.open_url(phone, url)
     except DeviceError as error:
