@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from . import preprocess
 from .drawing import font
-from .ink import scene_of, threshold
+from .ink import FULL, scene_of, threshold
 from .strokes import strokes_of
 
 if TYPE_CHECKING:
@@ -35,18 +35,17 @@ def steps_of(grey_u8: Bytes) -> list[tuple[str, Bytes]]:
         return []
     work, shrink = preprocess.to_work(grey_u8)
     scene = scene_of(work)
-    parts = strokes_of(scene)
-    strokes = np.zeros(work.shape, np.uint8)
-    strokes.ravel()[parts.pixel] = 255
+    seen: dict[str, Bytes] = {}
+    preprocess.show(seen.__setitem__, scene, strokes_of(scene))
     least = threshold(scene)
     over = np.where(scene.ink > least, np.uint8(255), np.uint8(0))
     made = "as it is" if shrink == 1 else f"1:{shrink}"
     return [
         (f"Grey, dark on light ({made})", work),
-        ("Paper: its light without ink", scene.paper),
-        ("Ink: the part of the light that it takes", (scene.ink >> np.uint16(2)).astype(np.uint8)),
-        (f"Over the threshold ({100 * least / 1020:.0f} % ink)", over),
-        ("Strokes: no specks, edges, rules", strokes),
+        ("Paper: its light without ink", seen["paper"]),
+        ("Ink: the part of the light that it takes", seen["ink"]),
+        (f"Over the threshold ({100 * least / FULL:.0f} % ink)", over),
+        ("Strokes: no specks, edges, rules", seen["strokes"]),
     ]
 
 
@@ -106,7 +105,7 @@ def _verdict(digit: preprocess.Digit, answer: dict[str, Any]) -> tuple[str, tupl
 def _boxed(grey_u8: Bytes, found: list[preprocess.Digit], answer: dict[str, Any]) -> Image.Image:
     """The picture with the boxes: each line in a colour of its own, a thin red cross through what was rejected."""
     picture = Image.fromarray(grey_u8).convert("RGB")
-    scale = min(TILE_W / picture.width, TILE_H / picture.height)
+    scale = _scale(picture)
     picture = _fitted(picture)
     draw = ImageDraw.Draw(picture)
     for digit in found:
@@ -127,6 +126,10 @@ def _boxed(grey_u8: Bytes, found: list[preprocess.Digit], answer: dict[str, Any]
 
 def _fitted(picture: Image.Image) -> Image.Image:
     """As large as fits in a tile."""
-    scale = min(TILE_W / picture.width, TILE_H / picture.height)
+    scale = _scale(picture)
     size = max(1, round(scale * picture.width)), max(1, round(scale * picture.height))
     return picture if size == picture.size else picture.resize(size, BOX if scale < 1 else NEAREST)
+
+
+def _scale(picture: Image.Image) -> float:
+    return min(TILE_W / picture.width, TILE_H / picture.height)

@@ -55,7 +55,7 @@ def find_digits(grey_u8: Bytes, look: Callable[[str, Any], None] | None = None) 
     scene = scene_of(work)
     parts = strokes_of(scene)
     if look is not None:
-        _show(look, scene, parts)
+        show(look, scene, parts)
     if not len(parts.box):
         return []
     groups = with_edges(on_paper(join(parts, work.shape[1]), scene), parts, scene.ink)
@@ -74,7 +74,8 @@ def to_work(grey_u8: Bytes) -> tuple[Bytes, int]:
     return (~work if is_light_on_dark(work) else work), shrink
 
 
-def _show(look: Callable[[str, Any], None], scene: Scene, parts: Parts) -> None:
+def show(look: Callable[[str, Any], None], scene: Scene, parts: Parts) -> None:
+    """What `find_digits` shows of them."""
     strokes = np.zeros(scene.ink.shape, np.uint8)
     strokes.ravel()[parts.pixel] = 255
     look("paper", scene.paper)
