@@ -77,7 +77,7 @@ def sheets_of(model: Artifact, images: Sequence[Path], sheet: Path) -> list[Path
         raise EdgebigError(f"--explain {sheet}: no picture's format", f"end it in {' or '.join(SHEETS)}")
     numbered = [sheet.with_name(f"{sheet.stem}-{n}{sheet.suffix}") for n in range(1, len(images) + 1)]
     sheets = [sheet] if len(images) == 1 else numbered
-    there = {image.resolve(): image for image in images}
+    there = {image.resolve() for image in images}
     for path in sheets:
         if path.resolve() in there:
             raise EdgebigError(f"--explain {path} is one of the pictures to read", "name another file")
