@@ -186,7 +186,7 @@ export class Camera {
     const { stream } = this;
     try {
       const picture = await take(video, video.videoWidth, video.videoHeight);
-      const found = this.reading.free ? await this.reading.read(picture, this.threshold) : picture.bitmap?.close();
+      const found = await this.reading.read(picture, this.threshold);
       if (found && stream === this.stream) this.show(found);
     } catch (error) {
       if (stream !== this.stream) return;
@@ -248,7 +248,7 @@ export class Camera {
     try {
       // The browser has turned it upright.
       const picture = await take(photo, photo.naturalWidth, photo.naturalHeight, PHOTO_LONGEST);
-      const found = this.reading.free ? await this.reading.read(picture, this.threshold) : null;
+      const found = await this.reading.read(picture, this.threshold);
       if (!found || !this.photo) return;
       drawBoxes(this.parts.boxes, found, found.digits, found.rejected);
       this.tell(found.digits);

@@ -144,7 +144,7 @@ export class Paper {
         return;
       }
       const picture = await take(this.parts.paper, WIDTH, HEIGHT);
-      const found = this.reading.free ? await this.reading.read(picture, this.threshold()) : null;
+      const found = await this.reading.read(picture, this.threshold());
       if (found) this.show(found);
       else this.dirty = true;
     } catch (error) {

@@ -5,7 +5,7 @@ import { runtimeFor } from "./variant.js";
 export class Reading {
   // link: where models are fetched; changed(state): "loading" | "ready" | "failed", with what to say of it.
   constructor(link, changed) {
-    Object.assign(this, { link, changed, crew: null, model: null, delegate: null, state: "loading" });
+    Object.assign(this, { link, changed, crew: null, model: null, state: "loading" });
     this.turn = 0;
   }
 
@@ -51,7 +51,7 @@ export class Reading {
       const answer = await crew.ask({ step: "open", model, bytes, runtime });
       if (turn !== this.turn) return;
       if (answer.fault) throw new Error(`${answer.fault.problem}. ${answer.fault.hint}`);
-      Object.assign(this, { model, delegate });
+      this.model = model;
       this.tell("ready", describe(answer.opened));
     } catch (error) {
       if (turn !== this.turn || error.name === "AbortError") return;
@@ -68,8 +68,12 @@ export class Reading {
     return this.state === "ready" && !this.crew.busy;
   }
 
-  // What reader.js answers; null where the reader was changed meanwhile. picture: {bitmap} or {picture}.
+  // What reader.js answers; null where the reader is not free, or was changed meanwhile. picture: {bitmap} or {picture}.
   async read(picture, threshold) {
+    if (!this.free) {
+      picture.bitmap?.close();
+      return null;
+    }
     const transfer = picture.bitmap ? [picture.bitmap] : [picture.picture.rgba.buffer];
     try {
       const answer = await this.crew.ask({ step: "read", ...picture, threshold }, transfer);
