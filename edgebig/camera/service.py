@@ -15,6 +15,7 @@ from edgebig.artifact import Artifact
 from edgebig.camera import Settings
 from edgebig.camera.viewers import Wanted
 from edgebig.errors import EXIT_USAGE, EXIT_USER, EdgebigError
+from edgebig.ondevice import sources
 
 NAME = "edgebig-camera.service"
 SYSTEM = Path("/etc/systemd/system")
@@ -127,7 +128,7 @@ def install(model: Artifact, settings: Settings, wanted: Wanted) -> list[str]:
     if as_root:
         _check_readable()
     user = "" if as_root else getpass.getuser()
-    network = "://" in settings.source
+    network = sources.is_url(settings.source)
     text = unit(arguments, what=model.path.stem, user=user, record=record, network=network)
     # A stream's password stands in it.
     files.write_bytes(path, text.encode(), 0o600 if "@" in settings.source else None)
@@ -145,8 +146,9 @@ def install(model: Artifact, settings: Settings, wanted: Wanted) -> list[str]:
 
 def arguments_of(model: Artifact, settings: Settings, wanted: Wanted) -> list[str]:
     """Those of `edgebig camera` that do the same from any folder, and without a screen."""
-    is_path = not re.fullmatch(r"auto|picamera|[0-9]+|.*://.*", settings.source)
-    source = str(Path(settings.source).expanduser().absolute()) if is_path else settings.source
+    source = settings.source
+    if sources.is_path(source):
+        source = str(Path(source).expanduser().absolute())
     show = "page" if wanted.pictures else "none"
     words = [str(model.path.absolute()), "--source", source, "--show", show]
     words += ["--size", "x".join(map(str, settings.size)), "--rotate", str(settings.rotate)]

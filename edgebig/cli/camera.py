@@ -101,7 +101,7 @@ def camera(
     from edgebig import artifact, runs
     from edgebig import camera as watching
     from edgebig import device as devices
-    from edgebig.camera import service, viewers
+    from edgebig.camera import viewers
 
     wanted = viewers.Wanted(show.value, port, json, record, options.size_bytes(record_limit))
     asked = watching.Settings(
@@ -120,6 +120,8 @@ def camera(
             raise EdgebigError(
                 "a service reads this machine's own camera", "run it on the board, without --device"
             )
+        from edgebig.camera import service
+
         for line in service.install(item, asked, wanted):
             options.echo(line)
         return

@@ -24,7 +24,17 @@ PICTURES_PER_S = 1.0
 _SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm", ".pbm", ".avif", ".jp2",
 )  # fmt: skip
+_NUMBER = re.compile(r"[0-9]{1,3}")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+def is_url(name: str) -> bool:
+    return _URL.match(name) is not None
+
+
+def is_path(name: str) -> bool:
+    """Whether it names a file, a folder or a pattern."""
+    return name not in (AUTO, PICAMERA) and not _NUMBER.fullmatch(name) and not is_url(name)
 
 
 def open_source(task: dict[str, Any]) -> Source:
@@ -34,9 +44,9 @@ def open_source(task: dict[str, Any]) -> Source:
         return _first_camera(task)
     if name == PICAMERA:
         return picamera.camera(task["size"])
-    if re.fullmatch(r"[0-9]{1,3}", name):
+    if _NUMBER.fullmatch(name):
         return opencv.camera(int(name), task["size"])
-    if _URL.match(name):
+    if is_url(name):
         return opencv.stream(name)
     return _of_path(os.path.expanduser(name), task)
 

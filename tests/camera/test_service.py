@@ -107,6 +107,10 @@ def test_arguments_hold_from_any_folder(tmp_path: Path, monkeypatch: pytest.Monk
         words = service.arguments_of(MODEL, Settings(source=source), Wanted())
         assert words[words.index("--source") + 1] == source
         assert words[words.index("--show") + 1] == "page"
+    # As the runner takes them: a number of more digits is a file, and so is what only has :// in it.
+    for source in ("20261127", "a b://c"):
+        words = service.arguments_of(MODEL, Settings(source=source), Wanted())
+        assert words[words.index("--source") + 1] == str(tmp_path / Path(source))
 
 
 @pytest.fixture
