@@ -19,9 +19,6 @@ from edgebig.export.webmodel import WebModel
 from edgebig.phones import Phone, Visits
 from edgebig.progress import say
 
-# The first that the package has: one that was taught what a camera sees.
-_DEFAULTS = ("digits-camera", "digits")
-
 
 @dataclass(frozen=True)
 class Offered:
@@ -33,9 +30,7 @@ class Offered:
 
 def offered(names: Sequence[str]) -> Offered:
     """Those of these runs and files; without a name that of the zoo. Raises EdgebigError where one cannot be one."""
-    shipped = runs.zoo()
-    wanted = names or [next(name for name in _DEFAULTS if name in shipped)]
-    items = [artifact.load(runs.resolve_model(name)) for name in wanted]
+    items = [artifact.load(runs.resolve_model(name)) for name in names or [runs.camera_model()]]
     models = tuple(webmodel.prepare(item, runs.beside(item.path)) for item in items)
     forms = tuple(targets.for_browser(item, runs.beside(item.path)) for item in items)
     return Offered(models, forms)

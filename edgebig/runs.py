@@ -22,6 +22,8 @@ ZOO = Path(__file__).parent / "zoo"
 # What the models of the zoo are tested with where their own test set is not at hand: it is embedded, and all that
 # ships was trained without it.
 ZOO_SOURCE = "digits-5k"
+# The first that the package has.
+_CAMERA_MODELS = ("digits-camera", "digits")
 _DATA_LINE = "# data: "
 METRICS_SCHEMA = 1
 
@@ -172,6 +174,12 @@ def newest_variant(run: Run) -> Path:
 def zoo() -> dict[str, Path]:
     """The trained models that come with edgebig, by name."""
     return {path.stem: path for path in sorted(ZOO.glob("*.tflite"))}
+
+
+def camera_model() -> str:
+    """What a camera's pictures are read with where nobody names a model: of the zoo's, one that was taught them."""
+    shipped = zoo()
+    return next(name for name in _CAMERA_MODELS if name in shipped)
 
 
 def in_zoo(path: Path) -> bool:

@@ -11,8 +11,6 @@ import typer
 from edgebig.cli import options
 from edgebig.errors import EXIT_USER, EdgebigError
 
-_DEFAULTS = ("digits-camera", "digits")
-
 
 class Show(str, Enum):
     auto = "auto"
@@ -113,8 +111,7 @@ def camera(
         wanted.pictures,
         record is not None,
     )
-    name = model or next(name for name in _DEFAULTS if name in runs.zoo())
-    item = artifact.load(runs.resolve_model(name))
+    item = artifact.load(runs.resolve_model(model or runs.camera_model()))
     if install_service:
         if device != "local":
             raise EdgebigError(
