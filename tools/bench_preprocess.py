@@ -14,7 +14,6 @@ Seeds below 100 were looked at while the rules were chosen: judge by others (--f
 from __future__ import annotations
 
 import argparse
-import csv
 import datetime as dt
 import json
 import os
@@ -28,7 +27,7 @@ from typing import Any
 
 import numpy as np
 import synthetic_pages
-from PIL import Image
+from photographs import upright
 
 from edgebig.ondevice import infer, loading, preprocess
 
@@ -110,13 +109,11 @@ def synthetic(reader: Reader, first: int, pages: int, kinds: list[str]) -> dict[
 
 def photographs(reader: Reader, folder: Path) -> dict[str, Any]:
     told = {}
-    for row in csv.DictReader((folder / "labels.csv").open()):
-        grey = np.asarray(Image.open(folder / row["file"]).convert("L"))
-        upright = np.ascontiguousarray(np.rot90(grey, int(row["rotate_ccw_deg"]) // 90))
-        read = ["".join(map(str, line)) for line in _lines(reader.read(upright))]
+    for photo in upright(folder):
+        read = ["".join(map(str, line)) for line in _lines(reader.read(photo.grey_u8))]
         # In lines.jpg a wider gap parts the five and five digits of a line; it is one line all the same.
-        told[row["file"]] = {"written": row["digits"].replace(" ", "").split("/"), "read": read}
-        print(f"{row['file']:18} {row['digits']}  ->  {'/'.join(read)}")
+        told[photo.name] = {"written": photo.digits.replace(" ", "").split("/"), "read": read}
+        print(f"{photo.name:18} {photo.digits}  ->  {'/'.join(read)}")
     return told
 
 

@@ -11,7 +11,6 @@ their labels.csv says. Everything is counted, with its n.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 import string
@@ -23,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import synthetic_pages
+from photographs import upright
 from PIL import Image, ImageDraw, ImageFont
 
 from edgebig import artifact, stats
@@ -31,7 +31,7 @@ from edgebig.check import tflite
 from edgebig.data import paper, source
 from edgebig.data.examples import Examples
 from edgebig.evaluation.scores import Evaluation, calibration
-from edgebig.ondevice import picture, predict
+from edgebig.ondevice import predict
 
 # Letters that are no digit in anybody's hand or typeface, and signs.
 GLYPHS = sorted(set(string.ascii_letters) - set("BbDGgIiJjlOoQqSsTyYZz")) + list("#%&@*+?<=>~")
@@ -156,18 +156,15 @@ def common(said: str, truth: str) -> int:
 def photographs(judge: Judge, folder: Path) -> dict[str, Any]:
     """Each photograph of labels.csv, turned as it says: what is read, line by line."""
     found: dict[str, Any] = {}
-    with (folder / "labels.csv").open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    for row in rows:
-        grey = picture.read_picture(str(folder / row["file"]))
-        answer = judge.read(np.ascontiguousarray(np.rot90(grey, int(row["rotate_ccw_deg"]) // 90)))
+    for photo in upright(folder):
+        answer = judge.read(photo.grey_u8)
         lines = sorted({digit["line"] for digit in answer["digits"]})
         said = "/".join(
             "".join(digit["label"] for digit in answer["digits"] if digit["line"] == line) for line in lines
         )
-        truth = row["digits"].replace(" ", "")
+        truth = photo.digits.replace(" ", "")
         right = common(said.replace("/", ""), truth.replace("/", ""))
-        found[row["file"]] = {
+        found[photo.name] = {
             "truth": truth, "said": said, "digits": len(truth.replace("/", "")), "right": right,
             "false": len(answer["digits"]) - right, "rejected": len(answer.get("rejected", ())),
         }  # fmt: skip
