@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import functools
 import hashlib
-import importlib
 import json
 import re
 import shutil
 import subprocess
-import sys
 import zlib
 from base64 import b64decode
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -24,6 +19,7 @@ import pytest
 from PIL import Image
 
 from edgebig import phone
+from tests.boards import tool
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = Path(phone.__file__).parent / "static" / "preprocess"
@@ -33,16 +29,6 @@ GOLDEN = ROOT / "tests/golden/preprocess"
 Bytes = npt.NDArray[np.uint8]
 Answers = Callable[..., list[dict[str, Any]]]
 NAMES = sorted(path.stem for path in GOLDEN.glob("*.png"))
-
-
-@functools.cache
-def tool(name: str) -> ModuleType:
-    """A module of tools/, which import each other."""
-    sys.path.insert(0, str(ROOT / "tools"))
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(str(ROOT / "tools"))
 
 
 @pytest.fixture(scope="session")
@@ -182,15 +168,10 @@ def test_what_is_hard_to_search_is_read_alike(page: Answers) -> None:
 
 @pytest.mark.browser
 def test_photographs_are_read_alike(page: Answers, shared: Path) -> None:
-    folder = shared / "data" / "photos"
-    frames, names = [], []
-    for row in csv.DictReader((folder / "labels.csv").open()):
-        grey = np.array(Image.open(folder / row["file"]).convert("L"))
-        frames.append(np.ascontiguousarray(np.rot90(grey, int(row["rotate_ccw_deg"]) // 90)))
-        names.append(row["file"])
-    for name, grey, got in zip(names, frames, page(frames), strict=True):
-        hold(name, python(grey), got)
-        assert len(got["digits"]) > 10, name
+    photos = list(tool("photographs").upright(shared / "data" / "photos"))
+    for photo, got in zip(photos, page([photo.grey_u8 for photo in photos]), strict=True):
+        hold(photo.name, python(photo.grey_u8), got)
+        assert len(got["digits"]) > 10, photo.name
 
 
 @pytest.mark.browser
