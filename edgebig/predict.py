@@ -35,6 +35,12 @@ def predict(model: Artifact, images: Sequence[Path], target: Device) -> Iterator
     yield from local.run_ondevice(local.python_of(target), "predict", task, store, deadline_s)
 
 
+def lines_of(digits: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """The digits of an answer, those of each line together."""
+    numbers = sorted({digit["line"] for digit in digits})
+    return [[digit for digit in digits if digit["line"] == number] for number in numbers]
+
+
 def task_of(model: Artifact, target: Device) -> dict[str, Any]:
     """What the runner must know to read pictures with it there, but for where the model lies.
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from typing import Any
 
+from edgebig import predict
 from edgebig.drivers.protocol import Event
 from edgebig.progress import say
 
@@ -66,9 +66,7 @@ def reading(event: Event) -> str:
     """As "42 / 7 (98 %)": a line of digits after another; of a model of whole pictures the class."""
     if not event["label"]:
         return "nothing read" if "top" in event["now"] else "no digit"
-    digits: list[dict[str, Any]] = event["digits"]
-    numbers = sorted({digit["line"] for digit in digits})
-    lines = ["".join(digit["label"] for digit in digits if digit["line"] == number) for number in numbers]
+    lines = ["".join(digit["label"] for digit in line) for line in predict.lines_of(event["digits"])]
     return f"{' / '.join(lines) or event['label']} ({event['confidence']:.0%})"
 
 

@@ -64,10 +64,12 @@ def predict(
 
 def _lines(answer: dict[str, Any]) -> list[str]:
     """What a picture shows; of several lines of digits each on a line of its own, as sure as its least sure digit."""
+    from edgebig.predict import lines_of
+
     image, digits = answer["image"], answer["digits"]
     if not digits and "top" not in answer:
         return [f"{image}: no digit found"]
-    lines = [[digit for digit in digits if digit["line"] == number] for number in _numbers(digits)]
+    lines = lines_of(digits)
     if len(lines) < 2:
         return [f"{image}: {answer['label']} ({answer['confidence']:.1%})"]
     return [
@@ -75,7 +77,3 @@ def _lines(answer: dict[str, Any]) -> list[str]:
         f"({min(digit['confidence'] for digit in line):.1%})"
         for number, line in enumerate(lines, start=1)
     ]
-
-
-def _numbers(digits: list[dict[str, Any]]) -> list[int]:
-    return sorted({digit["line"] for digit in digits})
