@@ -70,7 +70,7 @@ def measure(model: artifact.Artifact, video: Path, *, live: bool) -> dict[str, A
     answers, end, times_s = [], {}, []
     for event in camera.watch(model, device.load("local"), settings):
         if event["event"] == "frame":
-            answers.append({key: value for key, value in event.items() if key != "jpeg"})
+            answers.append(camera.without_pictures(event))
             times_s.append(time.monotonic())
         elif event["event"] == "end":
             end = event

@@ -66,6 +66,10 @@ def watch(model: Artifact, target: Device, settings: Settings) -> Generator[Even
     yield from local.run_ondevice(local.python_of(target), "camera", {**task, **here}, store, None)
 
 
+def without_pictures(event: Event) -> Event:
+    return {key: value for key, value in event.items() if key not in ("jpeg", "png")}
+
+
 class Viewer(Protocol):
     """Somewhere that events are shown or kept."""
 

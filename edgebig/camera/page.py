@@ -19,6 +19,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from edgebig.camera import without_pictures
 from edgebig.drivers.protocol import Event
 from edgebig.errors import EdgebigError
 from edgebig.progress import say
@@ -100,7 +101,7 @@ class Page:
             self.pictures.put(base64.b64decode(event["jpeg"]))
         if event["event"] != "waiting":
             # Who comes later is told all that holds now.
-            self._state[event["event"]] = {k: v for k, v in event.items() if k not in ("jpeg", "png")}
+            self._state[event["event"]] = without_pictures(event)
             self.answers.put(json.dumps(self._state).encode())
 
     def stay(self) -> None:

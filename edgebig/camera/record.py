@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from edgebig import files
+from edgebig.camera import without_pictures
 from edgebig.drivers.protocol import Event
 from edgebig.progress import say
 
@@ -37,8 +38,7 @@ class Recorder:
             return
         png = base64.b64decode(packed)
         name = f"frame-{event['frame']:06}.png"
-        answer = {key: value for key, value in event.items() if key != "jpeg"}
-        line = json.dumps({"file": name, **answer}).encode() + b"\n"
+        line = json.dumps({"file": name, **without_pictures(event)}).encode() + b"\n"
         if self._bytes + len(png) + len(line) > self.limit_bytes:
             self._full = True
             say(f"recording stops: {self.root}/ has {self.limit_bytes / 1e6:.0f} MB, the --record-limit")

@@ -7,10 +7,9 @@ import shutil
 import sys
 
 from edgebig import predict
+from edgebig.camera import without_pictures
 from edgebig.drivers.protocol import Event
 from edgebig.progress import say
-
-_PICTURES = ("jpeg", "png")
 
 
 class JsonLines:
@@ -18,9 +17,7 @@ class JsonLines:
 
     def show(self, event: Event) -> None:
         if event["event"] != "waiting":
-            print(
-                json.dumps({key: value for key, value in event.items() if key not in _PICTURES}), flush=True
-            )
+            print(json.dumps(without_pictures(event)), flush=True)
 
     def stay(self) -> None:
         pass
