@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgebig import (
     adbserver,
@@ -19,7 +19,6 @@ from edgebig import (
     group,
     inventory,
     measurement,
-    phones,
     probe,
     runs,
     sweep,
@@ -33,10 +32,12 @@ from edgebig.errors import EXIT_DEVICE, EdgebigError
 from edgebig.group import Failure, Outcome
 from edgebig.measurement import Measurement
 from edgebig.partial import Unfinished, UnfinishedSweep
-from edgebig.phones import Phones
 from edgebig.progress import say
 from edgebig.sweep import Best, Sweep
 from edgebig.targets.table import TARGETS
+
+if TYPE_CHECKING:
+    from edgebig.phones import Phone
 
 
 @dataclass(frozen=True)
@@ -176,6 +177,8 @@ def _call(asked: Asked, target: Device, subject: Subject, places: Mapping[str, P
         wanted = sweep.variants(target, asked.threads, asked.delegates)
         return partial(swept, subject, target, wanted, asked.settings, places)
     if isinstance(target, BrowserDevice):
+        from edgebig import phones  # It brings a server along, which no other device needs.
+
         return partial(phones.measure, subject, target, asked.settings, _Places(target, places))
     return partial(_measured, subject, target, asked.settings, places[""])
 
@@ -284,22 +287,22 @@ def kept(outcome: Outcome, places: Mapping[str, Path]) -> list[Row]:
     """The outcome's rows, after their records were saved."""
     if outcome.failure is not None:
         return [Row(outcome.device, "", failure=outcome.failure)]
-    if isinstance(outcome.result, Phones):
-        return [_row_of(outcome, phone) for phone in outcome.result.phones]
     if isinstance(outcome.result, Measurement):
         measurement.save(outcome.result, places[""])
         return [Row(outcome.device, "", outcome.result, places[""])]
+    if not isinstance(outcome.result, Sweep):  # Phones, each of which saved its own as it came.
+        return [_row_of(outcome, phone) for phone in outcome.result.phones]
     rows = []
     for one in outcome.result.settings:
-        if one.measurement is None:
+        if one.failure is not None:
             rows.append(Row(outcome.device, one.label, failure=Failure.of(one.failure)))
-        else:
+        elif one.measurement is not None:
             measurement.save(one.measurement, places[one.label])
             rows.append(Row(outcome.device, one.label, one.measurement, places[one.label]))
     return rows
 
 
-def _row_of(outcome: Outcome, phone: phones.Phone) -> Row:
+def _row_of(outcome: Outcome, phone: Phone) -> Row:
     failure = Failure.of(phone.failure) if phone.failure is not None else None
     alone = len(outcome.result.phones) == 1
     name = "" if alone else f"{phone.name} ({phone.about})"
