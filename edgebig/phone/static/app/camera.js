@@ -17,6 +17,7 @@ export class Camera {
       reading,
       speech,
       stream: null,
+      photo: null,
       wanted: false,
       here: true,
       fresh: false,
@@ -47,9 +48,8 @@ export class Camera {
     // To the bit, which a slider of whole percents is not, until the user moves it.
     this.threshold = model.threshold ?? 0;
     sure.value = Math.round(100 * this.threshold);
-    this.showSureness();
     this.smoother = new Smoother(HOLD);
-    if (this.photo) this.readPhoto();
+    this.showSureness();
   }
 
   showSureness() {
@@ -93,7 +93,7 @@ export class Camera {
     this.wanted = false;
     this.release();
     this.parts.start.textContent = "Start the camera";
-    this.parts.invite.hidden = this.photo !== undefined && this.photo !== null;
+    this.parts.invite.hidden = this.photo !== null;
     this.parts.turn.hidden = true;
     this.parts.light.hidden = true;
     this.clear();
