@@ -35,7 +35,6 @@ export class Paper {
       pointer: null,
       dirty: false,
       working: false,
-      glyphs: 0,
     });
     Object.assign(parts.paper, { width: WIDTH, height: HEIGHT });
     this.context = parts.paper.getContext("2d", { willReadFrequently: true });
@@ -51,6 +50,11 @@ export class Paper {
 
   ready() {
     this.changed();
+  }
+
+  // How many digits keys wrote.
+  get glyphs() {
+    return this.strokes.filter(({ glyph }) => glyph).length;
   }
 
   begin(event) {
@@ -93,23 +97,19 @@ export class Paper {
     const left = 34 + (this.glyphs * (WIDTH - 40)) / COLUMNS;
     const strokes = GLYPHS[digit].map((stroke) => stroke.map(([x, y]) => [left + 56 * x, 105 + 110 * y]));
     strokes.forEach((stroke, index) =>
-      this.strokes.push(Object.assign(stroke, { glyph: index === 0 ? 1 : 0, part: index > 0 })),
+      this.strokes.push(Object.assign(stroke, { glyph: index === 0, part: index > 0 })),
     );
-    this.glyphs += 1;
     this.redraw();
   }
 
   undo() {
     // All strokes of a digit that a key wrote go together.
-    let gone = this.strokes.pop();
-    while (gone?.part) gone = this.strokes.pop();
-    if (gone?.glyph) this.glyphs -= 1;
+    while (this.strokes.pop()?.part);
     this.redraw();
   }
 
   clear() {
     this.strokes = [];
-    this.glyphs = 0;
     this.redraw();
   }
 
