@@ -12,6 +12,16 @@ export class Fault extends Error {
   }
 }
 
+// In a Worker: posts what `step` gives, or {fault} where it cannot be done.
+export async function answerWith(step) {
+  try {
+    self.postMessage(await step());
+  } catch (error) {
+    const fault = error instanceof Fault ? error : new Fault("child-died", firstLine(error), "reload the page");
+    self.postMessage({ fault: fault.event() });
+  }
+}
+
 export function firstLine(error) {
   return `${error?.message ?? error}`.split("\n")[0].slice(0, 300);
 }

@@ -1,7 +1,7 @@
 // One process of a job, in a Worker that was made for it alone. It is told step by step what to do, so that the page
 // can stop between two steps: {open}, {predict}, {measure}; each answer is {events} or {fault}.
 import { Engine, heapBytes, loadRuntime } from "./engine.js";
-import { Fault, firstLine } from "./fault.js";
+import { Fault, answerWith } from "./fault.js";
 import { argmax, look } from "./levels.js";
 import { Subject, sample, warmup } from "./measure.js";
 import { resolutionNs } from "./clock.js";
@@ -10,13 +10,7 @@ const state = { subjects: [], engines: [], images: null, tables: {}, want: [] };
 
 export async function receive(message) {
   const step = STEPS[message.step];
-  if (!step) return;
-  try {
-    self.postMessage({ events: await step(message) });
-  } catch (error) {
-    const fault = error instanceof Fault ? error : new Fault("child-died", firstLine(error), "reload the page");
-    self.postMessage({ fault: fault.event() });
-  }
+  if (step) await answerWith(async () => ({ events: await step(message) }));
 }
 
 // models: [{sha256, name, bytes: Uint8Array, table: values or null}]; images: {data, count, size} or null; timed: whether

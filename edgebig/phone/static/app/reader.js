@@ -2,7 +2,7 @@
 // runtime, {step: "open"} with a model, {step: "read"} with a picture; each is answered, with {fault} where it cannot be done.
 import { findDigits, greyOf } from "../preprocess/index.js";
 import { Engine, loadRuntime } from "./engine.js";
-import { Fault, firstLine } from "./fault.js";
+import { Fault, answerWith } from "./fault.js";
 import { argmax, inputTable, look, scores } from "./levels.js";
 
 const DIGIT = [1, 28, 28, 1];
@@ -10,14 +10,8 @@ const state = { runtime: null, engine: null, model: null, table: null, context: 
 
 export async function receive(message) {
   const step = STEPS[message.step];
-  if (!step) return;
-  try {
-    self.postMessage(await step(message));
-  } catch (error) {
-    message.bitmap?.close?.();
-    const fault = error instanceof Fault ? error : new Fault("child-died", firstLine(error), "reload the page");
-    self.postMessage({ fault: fault.event() });
-  }
+  if (step) await answerWith(() => step(message));
+  message.bitmap?.close();
 }
 
 // A Worker runs on one accelerator for good.
