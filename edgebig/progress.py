@@ -213,9 +213,14 @@ def say(text: str) -> None:
     print(_printable(text), file=sys.stderr, flush=True)
 
 
+def printable(text: str) -> str:
+    """What files and boards tell, as of who holds a lock: what could steer a terminal is escaped."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def _printable(text: str) -> str:
-    """Who holds a board's lock is told by the board: what could steer a terminal is escaped."""
-    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+    """The same, but that lines may end."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 @contextlib.contextmanager

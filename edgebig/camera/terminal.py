@@ -9,7 +9,7 @@ import sys
 from edgebig import predict
 from edgebig.camera import without_pictures
 from edgebig.drivers.protocol import Event
-from edgebig.progress import say
+from edgebig.progress import printable, say
 
 
 class JsonLines:
@@ -46,10 +46,10 @@ class Lines:
     def _frame(self, event: Event) -> None:
         read = reading(event)
         if self._live:
-            print(f"\r\x1b[2K{_printable(f'{read}   {figures(event)}')[: _width()]}", end="", flush=True)
+            print(f"\r\x1b[2K{printable(f'{read}   {figures(event)}')[: _width()]}", end="", flush=True)
         elif self._last != (key := (event.get("image", ""), event["label"])):
             self._last = key
-            print(_printable(": ".join(part for part in (event.get("image", ""), read) if part)), flush=True)
+            print(printable(": ".join(part for part in (event.get("image", ""), read) if part)), flush=True)
 
     def stay(self) -> None:
         self._clear()
@@ -77,8 +77,3 @@ def figures(event: Event) -> str:
 
 def _width() -> int:
     return max(20, shutil.get_terminal_size().columns - 1)
-
-
-def _printable(text: str) -> str:
-    """A file's name, or a board's answer, may hold what steers a terminal."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
