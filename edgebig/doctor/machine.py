@@ -122,13 +122,12 @@ def ssh() -> list[Check]:
 _CAMERA_CHILD = """
 sys.path.append(sys.argv[1])
 from edgebig.ondevice import cameras
-import importlib.util
-found = cameras.found("/")
-usable = [one for one in found if "problem" not in one]
+every = cameras.found("/")
+usable = [one for one in every if "problem" not in one]
 tell(cameras=[one["path"] + " " + one["name"] for one in usable if one["by"] == "Video4Linux"],
      own=[one["name"] for one in usable if one["by"] == "libcamera"],
-     picamera2=importlib.util.find_spec("picamera2") is not None,
-     refused=[one["path"] for one in found if one["by"] == "Video4Linux" and "problem" in one])
+     picamera2=found("picamera2"),
+     refused=[one["path"] for one in every if one["by"] == "Video4Linux" and "problem" in one])
 """
 _PICAMERA2_MEND = "sudo apt install python3-picamera2, then: python3 -m venv --system-site-packages"
 
