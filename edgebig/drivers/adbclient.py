@@ -114,6 +114,13 @@ class Phone:
         self._transfer(["pull", source, str(target)], deadline)
 
     def _transfer(self, words: list[str], deadline: Deadline) -> None:
+        code, text = self.adb(*words, deadline=deadline)
+        if code != 0:
+            raise self.refusal(text, f"'adb {words[0]}' with phone {self.serial} failed")
+
+    def adb(self, *words: str, deadline: Deadline | None = None) -> tuple[int, str]:
+        """The exit code of an adb command for it, and all that it printed. Raises DeviceError past the deadline."""
+        deadline = deadline or Deadline(_SHORT_S, job=False)
         try:
             done = subprocess.run(
                 self.command(*words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -121,10 +128,7 @@ class Phone:
             )  # fmt: skip
         except subprocess.TimeoutExpired as error:
             raise deadline.late() from error
-        if done.returncode != 0:
-            raise self.refusal(
-                done.stdout.decode(errors="replace"), f"'adb {words[0]}' with phone {self.serial} failed"
-            )
+        return done.returncode, done.stdout.decode(errors="replace")
 
     def gone(self) -> tuple[str, str]:
         return f"phone {self.serial} went away", _GONE

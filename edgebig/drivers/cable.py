@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-import subprocess
 from collections.abc import Iterator
 
 from edgebig.drivers.adbclient import Phone
 from edgebig.errors import DeviceError
-
-_LIMIT_S = 30.0
 
 
 @contextlib.contextmanager
@@ -37,21 +34,12 @@ def open_url(phone: Phone, url: str) -> None:
 
 
 def _adb(phone: Phone, *words: str) -> str:
-    try:
-        done = subprocess.run(
-            phone.command(*words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            timeout=_LIMIT_S, check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired as error:
-        raise DeviceError(
-            f"phone {phone.serial} did not answer 'adb {words[0]}' in {_LIMIT_S:.0f} s", "plug it in again"
-        ) from error
-    told = done.stdout.decode(errors="replace")
+    code, told = phone.adb(*words)
     if "cannot rebind" in told:
         raise DeviceError(
             f"{words[-1]} of phone {phone.serial} leads elsewhere already",
             f"adb -s {phone.serial} reverse --remove {words[-1]}, or another port",
         )
-    if done.returncode != 0:
+    if code != 0:
         raise phone.refusal(told, f"'adb {' '.join(words)}' on phone {phone.serial} failed")
     return told
