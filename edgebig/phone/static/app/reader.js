@@ -11,7 +11,7 @@ const state = { runtime: null, engine: null, model: null, table: null, context: 
 export async function receive(message) {
   const step = STEPS[message.step];
   if (step) await answerWith(() => step(message));
-  message.bitmap?.close();
+  message.bitmap?.close(); // Where it could not be read, nobody has.
 }
 
 // A Worker runs on one accelerator for good.
@@ -101,15 +101,11 @@ function wholeOf(rgba, width, height) {
   const image = new Uint8Array(rows * columns * channels);
   const edge = (start, index, limit) => Math.min(Math.round(start + index * scale), limit);
   for (let row = 0, at = 0; row < rows; row++) {
+    const top = edge(y0, row, height - 1);
+    const bottom = Math.max(edge(y0, row + 1, height), top + 1);
     for (let column = 0; column < columns; column++) {
-      const [left, right] = [
-        edge(x0, column, width - 1),
-        Math.max(edge(x0, column + 1, width), edge(x0, column, width - 1) + 1),
-      ];
-      const [top, bottom] = [
-        edge(y0, row, height - 1),
-        Math.max(edge(y0, row + 1, height), edge(y0, row, height - 1) + 1),
-      ];
+      const left = edge(x0, column, width - 1);
+      const right = Math.max(edge(x0, column + 1, width), left + 1);
       const sums = [0, 0, 0];
       for (let y = top; y < bottom; y++) {
         for (let x = left; x < right; x++) for (let c = 0; c < 3; c++) sums[c] += rgba[4 * (y * width + x) + c];
