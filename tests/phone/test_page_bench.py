@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import queue
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -70,34 +69,21 @@ class Host:
             tables[row["sha256"]] = infer.input_table(tensor, row["preprocessing"]).tolist()
         self.hub.give(phone, job, tables, 1)
 
-    def follow(self, phone: Handset, page: Any, limit_s: float = 90) -> None:
-        """Takes the events to the last, while the page's own are heard."""
+    def follow(self, phone: Handset, page: Any, to: str | None = None, limit_s: float = 90) -> None:
+        """Takes the events to the last, or to the first of the name `to`, while the page's own are heard."""
         end_s = time.monotonic() + limit_s
         while time.monotonic() < end_s:
-            page.wait_for_timeout(50)
-            try:
-                while True:
-                    answer = phone.answers.get_nowait()
-                    if isinstance(answer, Again):
-                        self.again += 1
-                        return
-                    self.events.append(answer)
-                    if answer["event"] in ("result", "error"):
-                        return
-            except queue.Empty:
-                pass
-        raise AssertionError(f"no end of it; the last was {self.events[-1:]}")
-
-    def until(self, phone: Handset, page: Any, name: str) -> None:
-        """Takes events until one of that name has come."""
-        while not self.events or self.events[-1]["event"] != name:
             page.wait_for_timeout(20)
             while not phone.answers.empty():
                 answer = phone.answers.get()
-                assert not isinstance(answer, Again)
-                self.events.append(answer)
-                if answer["event"] == name:
+                if isinstance(answer, Again):
+                    assert to is None
+                    self.again += 1
                     return
+                self.events.append(answer)
+                if answer["event"] in ((to,) if to else ("result", "error")):
+                    return
+        raise AssertionError(f"no end of it; the last was {self.events[-1:]}")
 
     def of(self, event: str) -> list[dict[str, Any]]:
         return [one for one in self.events if one["event"] == event]
@@ -113,10 +99,9 @@ def digits_model(tmp_path_factory: pytest.TempPathFactory) -> WebModel:
 
 
 @contextmanager
-def hosting(litertjs: Runtime, models: list[tuple[str, bytes]], site: Site | None = None) -> Iterator[Host]:
+def hosting(litertjs: Runtime, models: list[tuple[str, bytes]]) -> Iterator[Host]:
     hub = Hub("bench", 10)
-    site = site or Site(assets.load(litertjs))
-    with serving(site, hub, "127.0.0.1", None) as served:
+    with serving(Site(assets.load(litertjs)), hub, "127.0.0.1", None) as served:
         yield Host(served, hub, models)
 
 
@@ -175,7 +160,7 @@ def test_over_a_dropped_connection(host: Host, phone: Callable[..., Phone]) -> N
     """It goes on measuring without the host, and every event comes once."""
     here = phone()
     handset = arrive(host, here, host.job(200, processes=3))
-    host.until(handset, here.page, "outputs")
+    host.follow(handset, here.page, "outputs")
     here.context.set_offline(True)
     here.page.wait_for_timeout(2500)
     here.context.set_offline(False)
@@ -190,7 +175,7 @@ def test_a_hidden_page_measures_nothing(host: Host, phone: Callable[..., Phone])
         "Object.defineProperty(Document.prototype, 'hidden', { get: () => self.away === true });"
     )
     handset = arrive(host, here, host.job(50, processes=10))
-    host.until(handset, here.page, "warmup")
+    host.follow(handset, here.page, "warmup")
     hide = "(away) => { self.away = away; document.dispatchEvent(new Event('visibilitychange')); }"
     here.page.evaluate(hide, True)
     here.page.wait_for_timeout(1000)
@@ -210,7 +195,7 @@ def test_a_page_that_is_loaded_anew_is_the_same_phone(host: Host, phone: Callabl
     here = phone()
     job = host.job(100, processes=40)
     handset = arrive(host, here, job)
-    host.until(handset, here.page, "warmup")
+    host.follow(handset, here.page, "warmup")
     here.page.reload()
     host.follow(handset, here.page)
     assert host.again == 1
@@ -225,7 +210,7 @@ def test_it_can_be_stopped_on_the_phone(host: Host, phone: Callable[..., Phone])
     """And nothing else runs there while it measures."""
     here = phone()
     handset = arrive(host, here, host.job(100, processes=200))
-    host.until(handset, here.page, "warmup")
+    host.follow(handset, here.page, "warmup")
     assert here.page.locator("#tab-camera").is_disabled()
     here.page.tap("#bench-stop")
     host.follow(handset, here.page)
@@ -240,7 +225,7 @@ def test_a_phone_that_sleeps(host: Host, phone: Callable[..., Phone]) -> None:
     """Frozen by the browser, as one in a pocket is: nothing comes, and then the rest."""
     here = phone()
     handset = arrive(host, here, host.job(50, processes=10))
-    host.until(handset, here.page, "warmup")
+    host.follow(handset, here.page, "warmup")
     session = here.context.new_cdp_session(here.page)
     session.send("Page.setWebLifecycleState", {"state": "frozen"})
     time.sleep(2)
