@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -37,11 +36,6 @@ SMOOTH = """async ({ hold, frames }) => {
 }"""
 
 
-@pytest.fixture
-def page(phone: Callable[..., Phone], site: int) -> Any:
-    return phone().open(f"http://127.0.0.1:{site}/")
-
-
 def table(tensor: infer.Tensor, preprocessing: dict[str, Any]) -> list[float] | str:
     try:
         return infer.input_table(tensor, preprocessing).tolist()  # type: ignore[no-any-return]
@@ -49,14 +43,14 @@ def table(tensor: infer.Tensor, preprocessing: dict[str, Any]) -> list[float] | 
         return "RangeError"
 
 
-def test_what_a_pixel_becomes(page: Any) -> None:
+def test_what_a_pixel_becomes(page: Phone) -> None:
     cases = [
         (tensor, {"low": low, "high": high, "ink_is_high": ink})
         for tensor in TENSORS
         for low, high, ink in RANGES
     ]
     expected = [table(*case) for case in cases]
-    found = page.evaluate(TABLES, [[tensor._asdict(), preprocessing] for tensor, preprocessing in cases])
+    found = page.page.evaluate(TABLES, [[tensor._asdict(), preprocessing] for tensor, preprocessing in cases])
     assert expected == found
     assert "RangeError" in expected
     assert expected.count("RangeError") < len(TENSORS)
@@ -81,12 +75,12 @@ def frames(seed: int, count: int = 40) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("hold", [1, 3])
-def test_digits_hold_still_in_both(page: Any, hold: int) -> None:
+def test_digits_hold_still_in_both(page: Phone, hold: int) -> None:
     """Where a box lies exactly between two pixels, Python goes to the even one and JavaScript up."""
     seen = frames(seed=hold)
     smoother = Smoother(hold)
     expected = [smoother.update(frame) for frame in seen]
-    found = page.evaluate(SMOOTH, {"hold": hold, "frames": seen})
+    found = page.page.evaluate(SMOOTH, {"hold": hold, "frames": seen})
     assert sum(map(len, expected)) > 100
     for ours, theirs in zip(expected, found, strict=True):
         by_track = [{one["track"]: one for one in shown} for shown in (ours, theirs)]
