@@ -29,7 +29,7 @@ import numpy as np
 import synthetic_pages
 from photographs import upright
 
-from edgebig.ondevice import infer, loading, preprocess
+from edgebig.ondevice import loading, predict, preprocess
 
 ROOT = Path(__file__).resolve().parent.parent
 TURNS = 5
@@ -44,15 +44,12 @@ HOW = {
 
 class Reader:
     def __init__(self, model: Path) -> None:
-        self.preprocessing = json.loads(model.with_suffix(".json").read_text())["preprocessing"]
+        self.card = json.loads(model.with_suffix(".json").read_text())
         self.model = loading.load(str(model), HOW)
 
     def read(self, grey_u8: Any) -> list[tuple[preprocess.Digit, int]]:
         found = preprocess.find_digits(grey_u8)
-        if not found:
-            return []
-        images = np.stack([digit.image_u8 for digit in found])[..., np.newaxis]
-        scores = self.model.scores(infer.classify(self.model, images, self.preprocessing))
+        scores = predict.score(self.model, self.card, found)
         return list(zip(found, scores.argmax(1).tolist(), strict=True))
 
 
