@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from sample_picture import DIGITS, FINE, SUPERSAMPLE, blob, light_of, thin
 
 WIDTH, HEIGHT = 640, 480
+CORNERS = np.array([[0, 0], [WIDTH, 0], [WIDTH, HEIGHT], [0, HEIGHT]], np.float64)
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.floating[Any]]
 Box = tuple[float, float, float, float]
@@ -235,12 +236,11 @@ def _rules(rng: np.random.Generator, squared: bool) -> Floats:
 
 def _askew(rng: np.random.Generator, desk: bool) -> Floats:
     """Where the sheet's corners are seen, (4, 2) as x, y: around the picture's, or inside it, on a desk."""
-    ideal = np.array([[0, 0], [WIDTH, 0], [WIDTH, HEIGHT], [0, HEIGHT]], np.float64)
     angle = rng.uniform(-0.05, 0.05)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     middle = np.array([WIDTH, HEIGHT]) / 2
     scale = rng.uniform(0.8, 0.88) if desk else rng.uniform(1.08, 1.14)
-    corners = (ideal - middle) @ turn.T * scale + middle
+    corners = (CORNERS - middle) @ turn.T * scale + middle
     return (
         corners + rng.uniform(-0.02, 0.02, (4, 2)) * WIDTH if desk else corners + rng.uniform(-12, 12, (4, 2))
     )
@@ -254,11 +254,8 @@ def _homography(source: Floats, target: Floats) -> Floats:
     return np.linalg.solve(np.array(rows), target.reshape(-1))
 
 
-_IDEAL = np.array([[0, 0], [WIDTH, 0], [WIDTH, HEIGHT], [0, HEIGHT]], np.float64)
-
-
 def _seen(grey: Floats, corners: Floats, desk: float) -> Floats:
-    back = _homography(corners, _IDEAL)
+    back = _homography(corners, CORNERS)
     seen = Image.fromarray(grey.astype(np.float32)).transform(
         (WIDTH, HEIGHT), Image.Transform.PERSPECTIVE, back.tolist(), Image.Resampling.BICUBIC, fillcolor=desk
     )
@@ -266,7 +263,7 @@ def _seen(grey: Floats, corners: Floats, desk: float) -> Floats:
 
 
 def _moved(box: Box, corners: Floats) -> Box:
-    a, b, c, d, e, f, g, h = _homography(_IDEAL, corners)
+    a, b, c, d, e, f, g, h = _homography(CORNERS, corners)
     x, y = np.array([box[0], box[2], box[2], box[0]]), np.array([box[1], box[1], box[3], box[3]])
     below = g * x + h * y + 1
     u, v = (a * x + b * y + c) / below, (d * x + e * y + f) / below
