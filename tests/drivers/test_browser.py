@@ -221,6 +221,12 @@ def without(name: str) -> Callable[[dict[str, Any]], dict[str, Any] | None]:
     return lambda event: None if event["event"] == name else event
 
 
+def loaded_by(delegate: str, nodes: int, **more: Any) -> Callable[[dict[str, Any]], dict[str, Any] | None]:
+    """Each load says that `delegate` took so many of the one node."""
+    taken = {"delegate": delegate, "nodes": nodes, "of": 1, "partitions": 1, "left": []}
+    return lambda event: event | {"delegated": taken, **more} if event["event"] == "loaded" else event
+
+
 def with_raw(values: Any, dtype: str = "float32") -> Callable[[dict[str, Any]], dict[str, Any] | None]:
     """Outputs that are `values` for each picture."""
 
@@ -488,13 +494,7 @@ def test_no_native_figure_is_read_beside_a_browsers(
 
 def test_a_delegate_that_fell_back_is_told(measuring: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     told = {"asked": "webgpu", "actual": "wasm", "fully": False, "variant": "simd"}
-    taken = {"delegate": "wasm", "nodes": 0, "of": 1, "partitions": 1, "left": []}
-    lies(
-        monkeypatch,
-        lambda event: (
-            event | {"delegated": taken, "accelerator": told} if event["event"] == "loaded" else event
-        ),
-    )
+    lies(monkeypatch, loaded_by("wasm", 0, accelerator=told))
     running, served = measuring(target(delegate="webgpu"))
     Phone(served).live()
     record = record_of(running.result()[0])
@@ -507,13 +507,7 @@ def test_a_delegate_that_fell_back_is_told(measuring: Any, monkeypatch: pytest.M
 
 def test_a_gpu_that_a_processor_plays_is_software(measuring: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     adapter = {"name": "SwiftShader", "kind": "software"}
-    taken = {"delegate": "webgpu", "nodes": 1, "of": 1, "partitions": 1, "left": []}
-    lies(
-        monkeypatch,
-        lambda event: (
-            event | {"delegated": taken, "adapter": adapter} if event["event"] == "loaded" else event
-        ),
-    )
+    lies(monkeypatch, loaded_by("webgpu", 1, adapter=adapter))
     running, served = measuring(target(delegate="webgpu"))
     Phone(served).live()
     record = record_of(running.result()[0])
