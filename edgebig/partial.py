@@ -14,8 +14,6 @@ from edgebig.drivers.protocol import Event, Job
 from edgebig.errors import DeviceError, EdgebigError
 from edgebig.measurement import Incomplete, Measurement, Open, Turned
 
-PREDICTIONS = ("predictions", "outputs")
-
 
 class Unfinished(DeviceError):
     """The device failed after a part was measured, which `measurement` holds; `keep` writes it down."""
@@ -100,7 +98,7 @@ def incomplete(job: Job, standing: Sequence[Event], processes: int, why: str) ->
 
 def answered(job: Job, events: Sequence[Event]) -> dict[str, int]:
     """sha256 of each model that is to answer -> of how many pictures, from the first on, the answers are in."""
-    if not set(PREDICTIONS) & set(job.want):
+    if not job.wants_answers:
         return {}
     found = {model.sha256: 0 for model in job.models if model.preprocessing is not None}
     for event in events:
@@ -122,15 +120,12 @@ def rest(job: Job, part: Incomplete) -> Job:
     """The job that measures what `part` lacks. Raises EdgebigError where that was another job."""
     check_same(job, part)
     answers = answered(job, part.told())
-    changes: dict[str, Any] = {
-        "models": tuple(
-            model.model_copy(update={"answered": answers.get(model.sha256, 0)}) for model in job.models
-        ),
-        "resume_from": part.processes,
-    }
     if all(n == job.examples for n in answers.values()):
-        changes["want"] = tuple(what for what in job.want if what not in PREDICTIONS)
-    return job.model_copy(update=changes)
+        job = job.without_answers()
+    models = tuple(
+        model.model_copy(update={"answered": answers.get(model.sha256, 0)}) for model in job.models
+    )
+    return job.model_copy(update={"models": models, "resume_from": part.processes})
 
 
 def check_same(job: Job, part: Incomplete) -> None:

@@ -130,9 +130,8 @@ class _Turns:
 
     def of(self, turn: int) -> Job:
         """The answers do not change from turn to turn."""
-        answers = partial.PREDICTIONS if turn else ()
-        want = tuple(want for want in self.job.want if want not in answers)
-        return self.job.model_copy(update={"want": want, "processes": 1})
+        job = self.job.without_answers() if turn else self.job
+        return job.model_copy(update={"processes": 1})
 
     def swept(self, session: Session, subject: Subject, settings: Settings) -> Swept:
         record = None

@@ -57,7 +57,7 @@ class ToolRuns:
             yield {"event": "profile", "model": model.sha256, **benchmark_profile.profile(text)}
         for model in job.models:
             yield from self._load(model)
-        if {"predictions", "outputs"} & set(job.want) and self._tool.takes_inputs:
+        if job.wants_answers and self._tool.takes_inputs:
             for model in job.models:
                 if model.preprocessing is not None and model.answered < job.examples:
                     yield from self._answers(model)

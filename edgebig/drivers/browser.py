@@ -235,9 +235,8 @@ class _Whole:
         """The job of what was not let through."""
         if not self._predicted:
             return self._job
-        want = tuple(what for what in self._job.want if what not in ("predictions", "outputs"))
         resume_from = self._job.resume_from if self._process is None else self._process
-        return self._job.model_copy(update={"want": want, "resume_from": resume_from})
+        return self._job.without_answers().model_copy(update={"resume_from": resume_from})
 
 
 def _machine(phone: Handset) -> dict[str, Any]:

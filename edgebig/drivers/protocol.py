@@ -21,6 +21,7 @@ from edgebig.recipe import Spec
 PROTOCOL = 1
 Provenance = Literal["real", "emulated", "software", "simulated", "fake", "stand-in"]
 Wanted = Literal["latency", "predictions", "outputs", "inputs", "profile", "energy", "probe"]
+_ANSWERS = frozenset({"predictions", "outputs"})
 Event = dict[str, Any]
 
 
@@ -65,6 +66,13 @@ class Job(Spec):
     soak_s: float = 0.0
     resume_from: int = 0
     want: tuple[Wanted, ...]
+
+    @property
+    def wants_answers(self) -> bool:
+        return not _ANSWERS.isdisjoint(self.want)
+
+    def without_answers(self) -> Job:
+        return self.model_copy(update={"want": tuple(what for what in self.want if what not in _ANSWERS)})
 
     def to_json(self) -> dict[str, Any]:
         values = self.model_dump(mode="json")
