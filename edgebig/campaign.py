@@ -245,8 +245,7 @@ def _prepared(asked: Asked) -> Iterator[Mapping[tuple[str, int | None], Subject]
                     bench.prepared(
                         artifacts,
                         asked.settings,
-                        asked.data or runs.data_folder(artifacts[0].path.parent),
-                        runs.usual_source([item.path for item in artifacts], asked.data),
+                        *runs.usual_data([item.path for item in artifacts], asked.data),
                         form[1],
                     )
                 )

@@ -71,7 +71,7 @@ def _when_asked(found: Offered, settings: Settings, data: Path | None) -> Iterat
                 if not made:
                     say("preparing the bench: the reference outputs")
                     paths = [item.path for item in found.forms]
-                    folder, source = data or runs.data_folder(paths[0].parent), runs.usual_source(paths, data)
+                    folder, source = runs.usual_data(paths, data)
                     made.append(stack.enter_context(bench.prepared(found.forms, settings, folder, source)))
                 return made[0]
 

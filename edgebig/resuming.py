@@ -51,8 +51,7 @@ def _artifacts(part: Incomplete, path: Path) -> list[Artifact]:
 
 
 def _source(artifacts: list[Artifact], data: Path | None) -> tuple[Path | None, str | None]:
-    paths = [item.path for item in artifacts]
-    return data or runs.data_folder(paths[0].parent), runs.usual_source(paths, data)
+    return runs.usual_data([item.path for item in artifacts], data)
 
 
 def _settings(record: Measurement) -> Settings:

@@ -7,7 +7,7 @@ import difflib
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -194,6 +194,11 @@ def usual_source(paths: Iterable[Path], data: Path | None) -> str | None:
     at_hand = data is not None or "EDGEBIG_DATA" in os.environ
     of_zoo = all(in_zoo(path) or path.parent == ROOT / "zoo" for path in paths)
     return ZOO_SOURCE if not at_hand and of_zoo else None
+
+
+def usual_data(paths: Sequence[Path], data: Path | None) -> tuple[Path | None, str | None]:
+    """The folder and the source that models are tested with where only `data`, or nothing, is said of them."""
+    return data or data_folder(paths[0].parent), usual_source(paths, data)
 
 
 def beside(path: Path) -> Path:

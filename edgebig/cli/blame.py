@@ -42,7 +42,7 @@ def blame(
     from edgebig.report import blame as report
 
     item = artifact.load(runs.resolve_model(model))
-    folder, source = data or runs.data_folder(item.path.parent), runs.usual_source([item.path], data)
+    folder, source = runs.usual_data([item.path], data)
     found = blaming.blame(item, devices.load(device), blaming.Asked(examples, folder, source, deadline))
     if json:
         options.print_json(found.record())
