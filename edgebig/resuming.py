@@ -9,7 +9,7 @@ from edgebig import device as devices
 from edgebig.artifact import Artifact
 from edgebig.bench import Settings
 from edgebig.campaign import Found, Row
-from edgebig.errors import EdgebigError
+from edgebig.errors import EXIT_DEVICE, DeviceError, EdgebigError
 from edgebig.group import Outcome
 from edgebig.measurement import Incomplete, Measurement, Turned
 from edgebig.partial import Unfinished
@@ -79,7 +79,8 @@ def _earlier(path: Path, one: Turned, turned: tuple[Turned, ...]) -> Measurement
     if not one.record or Path(one.record).name != one.record:
         raise EdgebigError(f"{path}: 'record' of {one.label} is no file's name", "measure anew")
     if one.failure is not None:
-        return EdgebigError(one.failure.problem, one.failure.hint)
+        kind = DeviceError if one.failure.exit_code == EXIT_DEVICE else EdgebigError
+        return kind(one.failure.problem, one.failure.hint)
     if not one.turns:
         return None
     beside = path.parent / one.record

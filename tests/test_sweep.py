@@ -196,7 +196,7 @@ def test_a_sweep_that_was_cut_off_is_gone_on_with(monkeypatch: pytest.MonkeyPatc
     assert not any("predictions" in job.want for job in session.jobs)
     assert [row.setting for row in found.rows] == ["gpu", "none", "xnnpack"]
     assert found.rows[0].failure is not None
-    assert found.rows[0].failure.problem == "no GPU"
+    assert (found.rows[0].failure.problem, found.rows[0].failure.exit_code) == ("no GPU", 4)
     for row in found.rows[1:]:
         assert row.path is not None
         record = measurement.load(row.path)
