@@ -582,9 +582,10 @@ def test_ctrl_c_and_then_a_full_disk(tmp_path: Path, unbroken: Callable[[str], P
     run = only_run(tmp_path)
     *epochs, last = err.splitlines()
     assert last == f"edgebig: stopped; 'edgebig train --resume runs/{run.name}' goes on from the last epoch"
-    assert [line.partition("/")[0] for line in epochs] == [
-        f"train: epoch {number + 1}" for number in range(epochs_done(tmp_path))
-    ]
+    told = [line.partition("/")[0] for line in epochs]
+    kept = [f"train: epoch {number + 1}" for number in range(epochs_done(tmp_path))]
+    # An epoch is kept and then told: the signal may come between the two, and nowhere else takes one away.
+    assert told in (kept, kept[:-1])
     assert not (tmp_path / "runs" / runs.LATEST).is_symlink()
     checkpoint = (run / "checkpoint.npz").read_bytes()
 
