@@ -34,10 +34,7 @@ def load(reference: str) -> Callable[..., Any]:
     Raises EdgebigError where there is no such file or function, or where the file does not load: then with the
     place in the user's file.
     """
-    path, name = split(reference)
-    if not path.is_file():
-        raise EdgebigError(f"{reference}: no such file", _FORM)
-    path = path.resolve()
+    path, name = _file(reference), split(reference)[1]
     if path not in _loaded:
         say(f"runs your code: {path} (sha256 {files.sha256_file(path)[:12]})")
         _loaded[path] = _run(path)
@@ -49,6 +46,18 @@ def load(reference: str) -> Callable[..., Any]:
         )
     result: Callable[..., Any] = function
     return result
+
+
+def sha256(reference: str) -> str:
+    """Of the file that `reference` names, which may import others. Raises EdgebigError where there is none."""
+    return files.sha256_file(_file(reference))
+
+
+def _file(reference: str) -> Path:
+    path, _ = split(reference)
+    if not path.is_file():
+        raise EdgebigError(f"{reference}: no such file", _FORM)
+    return path.resolve()
 
 
 def _run(path: Path) -> Any:

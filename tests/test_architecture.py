@@ -117,7 +117,7 @@ ROOMS: dict[str, set[str]] = {
         "train", "models", "keras", "keras3", "cost", "objective", "data.examples", "data.paper", "data.pipeline",
         "data.taught",
         "data.source", "convert", "check.tflite", "check.keras", "artifact", "runs", "stats", "lookup", "checkpoint",
-        "flatbuffer", "tflitefile", "tflitegraph",
+        "flatbuffer", "tflitefile", "tflitegraph", "usercode",
     },
     "environment": {"lookup"},
     "micro": {"tflitefile", "environment", "lookup"},

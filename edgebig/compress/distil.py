@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from edgebig import files, lookup
+from edgebig import files, lookup, usercode
 from edgebig.artifact import PassRecord
 from edgebig.compress import teacher as teachers
 from edgebig.compress.context import Context
@@ -25,7 +25,7 @@ from edgebig.recipe import Data, Distil, Recipe
 from edgebig.runs import Run
 
 _LARGEST_BYTES = 1 << 31
-_FORM = 1  # of the kept file; it is part of its name
+_FORM = 1  # of the kept file and of how `corrected` corrects; it is part of the file's name
 
 
 def distil(context: Context, model: Any, spec: Distil) -> tuple[Any, PassRecord]:
@@ -139,12 +139,17 @@ def _unlabelled(splits: Splits, name: str) -> Examples:
 
 
 def _identity(found: list[teachers.Teacher], examples: Examples, settings: Distil, spec: Recipe) -> str:
-    """Of all that the teachers' answers depend on."""
+    """Of all that the teachers' answers depend on: with paper the labels too, by which they are corrected."""
+    augment = spec.data.augment
     parts = [
         str(_FORM), *(teacher.sha256 for teacher in found), files.sha256_bytes(examples.hashes.tobytes()),
-        spec.data.augment.model_dump_json(exclude={"paper"}), str(VIEWS_SEED), repr(settings.temperature),
+        augment.model_dump_json(exclude={"paper"}), str(VIEWS_SEED), repr(settings.temperature),
         str(settings.views), str(settings.batch_size),
     ]  # fmt: skip
+    if augment.function:
+        parts.append(usercode.sha256(augment.function))
+    if augment.paper:
+        parts += ["corrected", files.sha256_bytes(examples.labels.tobytes())]
     return files.sha256_bytes("\n".join(parts).encode())
 
 

@@ -27,6 +27,7 @@ _MEND = "a teacher is a run, a recipe's name, or the path of a .keras, a SavedMo
 class Teacher:
     """`read`: float32 (B, H, W, C) in [0, 1] -> float (B, outputs), each row a distribution.
 
+    `sha256`: of what decides that.
     `classes`: their names in the model's order, where it comes with a card or a run.
     """
 
@@ -77,7 +78,9 @@ def _of_tflite(path: Path) -> Teacher:
             raise EdgebigError(f"teacher {path}: {fault.problem}", fault.hint) from fault
         return np.asarray(infer.dequantize(raw, model.output)).reshape(len(images), -1)
 
-    return Teacher(path.name, loaded.sha256, read, loaded.card.classes if loaded.card else None)
+    # The file does not say how its pictures are scaled, the card beside it does.
+    sha256 = files.sha256_bytes(f"{loaded.sha256} {sorted(scaling.items())}".encode())
+    return Teacher(path.name, sha256, read, loaded.card.classes if loaded.card else None)
 
 
 def _of_keras(path: Path, classes: tuple[str, ...] | None) -> Teacher:

@@ -180,6 +180,37 @@ def test_the_teacher_reads_once_and_the_passes_after_it_learn_from_it_too(
     assert "reads 2 views" in capsys.readouterr().err
 
 
+def test_what_is_kept_is_named_by_all_that_it_depends_on(tmp_path: Path) -> None:
+    from edgebig.compress.distil import _identity
+    from edgebig.recipe import Augment, DigitCnn, Paper
+
+    code = tmp_path / "own.py"
+    code.write_text("def change(pictures, seed): return pictures")
+    images = np.arange(4, dtype=np.uint8).reshape(4, 1, 1, 1)
+    teachers = [a_teacher(lambda x: x)]
+
+    def named(labels: list[int], augment: Augment, **changes: Any) -> str:
+        spec = Recipe(
+            name="r", model=DigitCnn(name="digit-cnn"), data=Data(source="digits-5k", augment=augment)
+        )
+        examples = Examples(images, np.array(labels))
+        return _identity(teachers, examples, SPEC.model_copy(update=changes), spec)
+
+    # Without paper nothing that a teacher says is held against the labels: one file does for any.
+    assert named([0, 1, 2, 3], Augment()) == named([0, 1, 2, -1], Augment())
+    names = [named([0, 1, 2, 3], Augment())]
+    names += [named(labels, Augment(paper=Paper())) for labels in ([0, 1, 2, 3], [0, 1, 2, -2])]
+    names += [named([0, 1, 2, 3], Augment(shift_px=1)), named([0, 1, 2, 3], Augment(), views=3)]
+    own = Augment(function=f"python:{code}:change")
+    names.append(named([0, 1, 2, 3], own))
+    code.write_text("def change(pictures, seed): return 1 - pictures")
+    names.append(named([0, 1, 2, 3], own))
+    assert len(set(names)) == len(names)
+    code.unlink()
+    with pytest.raises(EdgebigError, match="no such file"):
+        named([0, 1, 2, 3], own)
+
+
 def test_a_student_learns_what_only_its_teacher_knows(trained: Any, teacher_model: Any) -> None:
     """Labels that are wrong everywhere do no harm where the teacher has all of the loss."""
     from edgebig import train
