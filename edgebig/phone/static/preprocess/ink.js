@@ -140,7 +140,7 @@ function closed(small, reach) {
   const picture = { width, height, data };
   const fast = kernels(turning(width, height, reach), small.data, data);
   if (fast !== null) {
-    fast.close(small.data.byteOffset, width, height, reach, data.byteOffset, temporary);
+    fast.close(small.data.byteOffset, width, height, reach, data.byteOffset, temporary.address);
     return picture;
   }
   data.set(small.data);

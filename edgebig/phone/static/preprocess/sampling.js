@@ -18,7 +18,7 @@ export function reduce(picture, factor, name) {
   const result = { width: columns, height: rows, data: reduced };
   const fast = kernels(4 * columns, data, reduced);
   if (fast !== null) {
-    fast.reduce(data.byteOffset, width, height, factor, reduced.byteOffset, temporary);
+    fast.reduce(data.byteOffset, width, height, factor, reduced.byteOffset, temporary.address);
     return result;
   }
   const sums = ints("reduce.sums", columns);
@@ -69,7 +69,7 @@ export function enlarge(picture, factor, width, height, name) {
   const fast = kernels(picture.width, picture.data, mean, enlarged);
   if (fast !== null) {
     const from = [picture.data.byteOffset, picture.width, picture.height, factor, mean.byteOffset];
-    fast.enlarge(...from, enlarged.byteOffset, width, height, temporary);
+    fast.enlarge(...from, enlarged.byteOffset, width, height, temporary.address);
     return enlarged;
   }
   const row = bytes("enlarge.row", picture.width);
@@ -125,7 +125,7 @@ export function resample(picture, rows, columns, name) {
   const fast = kernels(4 * width, data, down.packed, across.packed, result);
   if (fast !== null) {
     const by = [rows, down.packed.byteOffset, columns, across.packed.byteOffset];
-    fast.resample(data.byteOffset, width, ...by, result.byteOffset, temporary);
+    fast.resample(data.byteOffset, width, ...by, result.byteOffset, temporary.address);
     return { width: columns, height: rows, data: result };
   }
   const line = ints("resample.line", width);
@@ -192,7 +192,7 @@ export function slide(picture, reach, largest) {
   const flip = largest ? 0 : 255; // the smallest is the largest of what is left to 255
   const fast = kernels(turning(width, height, reach), data);
   if (fast !== null) {
-    fast.slide(data.byteOffset, width, height, reach, before, flip, temporary);
+    fast.slide(data.byteOffset, width, height, reach, before, flip, temporary.address);
     return;
   }
   for (let x = 0; x < width; x++) slideLine(data, x, width, height, reach, before, flip);
@@ -246,7 +246,7 @@ export function soften(picture, name) {
   const soft = shorts(name, width * height);
   const fast = kernels(2 * (width + 2), data, soft);
   if (fast !== null) {
-    fast.soften(data.byteOffset, width, height, soft.byteOffset, temporary);
+    fast.soften(data.byteOffset, width, height, soft.byteOffset, temporary.address);
     return soft;
   }
   const down = shorts("soften.down", width + 2);

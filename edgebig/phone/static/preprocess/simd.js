@@ -18,8 +18,8 @@ let memory = null;
 let exported = null;
 let used = 0;
 
-/** The address of the bytes for a kernel's own use that `kernels` was last asked for. */
-export let temporary = 0;
+/** Where the bytes for a kernel's own use begin that `kernels` was last asked for. */
+export const temporary = { address: 0 };
 
 function compile() {
   try {
@@ -56,6 +56,6 @@ export function allocate(Kind, length) {
 /** The kernels, if all of these arrays lie where they work and so many bytes are left for their own use, else null. */
 export function kernels(own, ...arrays) {
   if (exported === null || !arrays.every((array) => array.buffer === memory.buffer)) return null;
-  temporary = (memory.buffer.byteLength - own) & -ALIGNED;
-  return temporary >= used ? exported : null;
+  temporary.address = (memory.buffer.byteLength - own) & -ALIGNED;
+  return temporary.address >= used ? exported : null;
 }
