@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -291,13 +292,43 @@ def read_hashes(folder: Path, sha256: str) -> npt.NDArray[np.uint64] | None:
 
 
 def learnt_from(item: Artifact, hashes: npt.NDArray[np.uint64]) -> int | None:
-    """How many examples of `hashes` the model of `item`, which has a card, was trained on.
+    """How many examples of `hashes` the model of `item`, which has a card, or one that it started from learnt from.
 
-    None where the list of its training examples is not beside it, or was altered.
+    None where a list of training examples is not beside it, or was altered, and no other tells of one.
     """
     assert item.card is not None
-    trained_on = read_hashes(item.path.parent, item.card.train.sha256)
-    return None if trained_on is None else int(np.isin(hashes, trained_on).sum())
+    return shared_with(item.path.parent, _lists(item.card), hashes)
+
+
+def starts_of(passes: Sequence[PassRecord]) -> tuple[PassRecord, ...]:
+    """The records of whose weights a training started from, the first ancestor's first."""
+    return tuple(record for record in passes if record.name == "start")
+
+
+def lists_of(starts: Sequence[PassRecord]) -> list[str | None]:
+    """The sha256 of the list of training examples of each; None where the record does not tell it."""
+    return [record.model_dump().get("train_sha256") for record in starts]
+
+
+def _lists(card: Card) -> list[str | None]:
+    return [*lists_of(starts_of(card.passes)), card.train.sha256]
+
+
+def shared_with(folder: Path, lists: Sequence[str | None], hashes: npt.NDArray[np.uint64]) -> int | None:
+    """How many of `hashes` are in one of the `lists`, whose files are in `folder`; None as in `learnt_from`."""
+    found = [read_hashes(folder, sha256) if sha256 else None for sha256 in dict.fromkeys(lists)]
+    known = [each for each in found if each is not None]
+    shared = int(np.isin(hashes, np.concatenate(known)).sum()) if known else 0
+    return shared if shared or len(known) == len(found) else None
+
+
+def copy_lists(item: Artifact, folder: Path) -> None:
+    """Puts the lists of examples that `item`, which has a card, has learnt from into `folder` too."""
+    assert item.card is not None
+    for sha256 in filter(None, _lists(item.card)):
+        listed, beside = hashes_path(item.path.parent, sha256), hashes_path(folder, sha256)
+        if listed.is_file() and not beside.is_file():
+            files.write_bytes(beside, listed.read_bytes())
 
 
 def leak_check(item: Artifact, hashes: npt.NDArray[np.uint64], split: str) -> str:

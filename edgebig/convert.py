@@ -133,7 +133,8 @@ def publish(
         preprocessing=preprocessing(spec, splits),
         classes=splits.classes,
         train=_example_set(folder, splits.source, "train", splits.train),
-        trained_elsewhere=isinstance(spec.model, Adopted),
+        trained_elsewhere=isinstance(spec.model, Adopted)
+        or any(record.model_dump().get("trained_elsewhere") for record in artifact.starts_of(passes)),
         test=_example_set(folder, splits.source, "test", splits.test),
         data=spec.data.model_copy(update={"augment": Augment()}),
         output_step=contract.outputs[0].scale or _step_behind(data, variant),

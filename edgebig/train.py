@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from edgebig import artifact, convert, files, models, objective, recipe, runs, usercode
-from edgebig.artifact import Artifact, PassRecord
+from edgebig import convert, files, models, objective, recipe, runs, start, usercode
+from edgebig.artifact import Artifact
 from edgebig.checkpoint import Checkpoint, Progress, rank
 from edgebig.data import paper, pipeline
 from edgebig.data.examples import Splits
@@ -39,7 +39,9 @@ def train(
     started_s = time.monotonic()
     with _precision(spec), _strategy().scope():
         model = build(spec, splits)
-    started_from = _start(model, spec.train.start, splits, run) if spec.train.start else ()
+    begun = start.of(spec.train.start, splits, run) if spec.train.start else None
+    if begun and not (resume and run.checkpoint_path.is_file()):
+        _take_weights(model, begun)
     progress = fit(
         model,
         splits,
@@ -59,7 +61,7 @@ def train(
         model.save(temporary)
     made = convert.publish(
         run.folder, "float32", convert.to_tflite(model, int8=False), spec, splits,
-        parameters=model.count_params(), passes=started_from, parent=None,
+        parameters=model.count_params(), passes=begun.records if begun else (), parent=None,
     )  # fmt: skip
     card = made.card
     assert card is not None
@@ -89,39 +91,16 @@ def build(spec: Recipe, splits: Splits) -> Any:
     return models.build(spec.model, splits.train.shape, len(splits.classes))
 
 
-def _start(model: Any, name: str, splits: Splits, run: runs.Run) -> tuple[PassRecord]:
-    """Gives `model` the weights of another run, and tells which. Raises EdgebigError where that one is no good.
-
-    What that one has learnt from, this one has learnt from too: no validation or test example may be among it.
-    """
-    root = run.folder.parent
-    found = runs.by_recipe(name, root, run)
-    if found is None:
-        raise EdgebigError(
-            f"[train] start: no finished run or recipe '{name}' in {root}/",
-            f"train it first: edgebig train {name}",
-        )
-    weights = load_model(found).get_weights()
+def _take_weights(model: Any, begun: start.Start) -> None:
+    """Gives `model` the weights of the run that it starts from. Raises EdgebigError where they do not fit."""
+    weights = load_model(begun.run()).get_weights()
     if [part.shape for part in weights] != [part.shape for part in model.get_weights()]:
         raise EdgebigError(
-            f"[train] start: {found.name} is another model, its weights do not fit this one",
+            f"[train] start: {begun.name} is another model, its weights do not fit this one",
             "start from a run whose recipe has the same [model] and as many classes",
         )
-    item = artifact.load(found.folder / "float32.tflite")
-    artifact.require_card(item, "which says what it learnt from")
-    held_out = np.concatenate([splits.validation.hashes, splits.test.hashes])
-    shared = artifact.learnt_from(item, held_out)
-    if shared != 0:
-        told = (
-            "the list of its training examples is lost"
-            if shared is None
-            else f"{shared:,} of the {len(held_out):,} examples that are held out here were in its training set"
-        )
-        raise EdgebigError(f"[train] start: {found.name}: {told}", "start from a run with the same [data]")
     model.set_weights(weights)
-    say(f"train: starts from the weights of {found.name}")
-    record = {"name": "start", "run": found.name, "model_sha256": files.sha256_file(found.model_path)}
-    return (PassRecord.model_validate(record),)
+    say(f"train: starts from the weights of {begun.name}")
 
 
 @contextlib.contextmanager

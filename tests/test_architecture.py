@@ -70,6 +70,7 @@ ROOMS: dict[str, set[str]] = {
     "models": {"keras", "usercode"},
     "artifact": {"flatbuffer"},
     "runs": {"artifact"},
+    "start": {"artifact", "runs", "data.examples"},
     "fbreader": set(),
     "fbwriter": set(),
     "tflitefile": {"fbreader", "fbwriter"},
@@ -105,7 +106,7 @@ ROOMS: dict[str, set[str]] = {
     "objective": {"keras", "usercode", "data.taught"},
     "train": {
         "keras", "objective", "checkpoint", "tensorboard", "data.examples", "data.paper", "data.pipeline",
-        "data.taught", "models", "usercode", "artifact", "runs", "convert",
+        "data.taught", "models", "usercode", "artifact", "runs", "convert", "start",
     },
     "keras3": {"keras"},
     "cost": {"keras"},

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgebig import artifact, files, recipe, runs
+from edgebig import recipe, runs
 from edgebig.checkpoint import Checkpoint
 from edgebig.data import source
 from edgebig.data.examples import Splits
@@ -186,70 +186,6 @@ def test_a_model_that_learnt_from_paper_has_a_threshold_in_its_card(
     without = train.train(plain, few, runs.create(plain, root=tmp_path)).card
     assert without is not None
     assert without.threshold is None
-
-
-def test_training_starts_from_another_run_s_weights_and_says_whose(splits: Splits, tmp_path: Path) -> None:
-    from edgebig import train
-
-    spec = recipe.load("digits-quick", TINIEST)
-    first = runs.create(spec, root=tmp_path)
-    train.train(spec, splits, first)
-    # A step so small that it moves no weight.
-    still = ["train.learning_rate=1e-30", "train.warmup_steps=0", "train.start=digits-quick"]
-    second_spec = recipe.load("digits-quick", [*TINIEST, *still])
-    second = runs.create(second_spec, root=tmp_path)
-    made = train.train(second_spec, splits, second)
-    kernels = [
-        [
-            layer.get_weights()[0]
-            for layer in train.load_model(run).layers
-            if "conv" in type(layer).__name__.lower()
-        ]
-        for run in (first, second)
-    ]
-    assert kernels[0]
-    assert all((a == b).all() for a, b in zip(*kernels, strict=True))
-    assert made.card is not None
-    (record,) = made.card.passes
-    assert (record.name, record.model_dump()["run"]) == ("start", first.name)
-    assert record.model_dump()["model_sha256"] == files.sha256_file(first.model_path)
-
-
-@pytest.mark.parametrize(
-    ("settings", "fault"),
-    [
-        (["train.start=digits-qick"], r"\[train\] start: no finished run or recipe 'digits-qick'"),
-        (["train.start=digits-quick", "model.channels=[2,6]"], "is another model"),
-    ],
-)
-def test_a_start_that_is_no_good_is_refused(
-    settings: list[str], fault: str, splits: Splits, tmp_path: Path
-) -> None:
-    from edgebig import train
-
-    spec = recipe.load("digits-quick", TINIEST)
-    train.train(spec, splits, runs.create(spec, root=tmp_path))
-    other = recipe.load("digits-quick", [*TINIEST, *settings])
-    with pytest.raises(EdgebigError, match=fault):
-        train.train(other, splits, runs.create(other, root=tmp_path))
-
-
-def test_a_start_that_has_seen_what_is_held_out_is_refused(splits: Splits, tmp_path: Path) -> None:
-    from edgebig import train
-
-    spec = recipe.load("digits-quick", TINIEST)
-    first = runs.create(spec, root=tmp_path)
-    card = train.train(spec, splits, first).card
-    assert card is not None
-    other = recipe.load("digits-quick", [*TINIEST, "train.start=digits-quick"])
-    swapped = Splits(splits.source, splits.classes, splits.test, splits.validation, splits.train[:50])
-    with pytest.raises(
-        EdgebigError, match="50 of the 150 examples that are held out here were in its training"
-    ):
-        train.train(other, swapped, runs.create(other, root=tmp_path))
-    artifact.hashes_path(first.folder, card.train.sha256).unlink()
-    with pytest.raises(EdgebigError, match="the list of its training examples is lost"):
-        train.train(other, splits, runs.create(other, root=tmp_path))
 
 
 def test_another_seed_gives_other_weights(splits: Splits) -> None:

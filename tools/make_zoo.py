@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -62,8 +61,7 @@ def made(work: Path, recipe: str, seed: int) -> Artifact:
 def ship(item: Artifact, name: str) -> None:
     card = artifact.require_card(item, "")
     artifact.save(runs.ZOO, name, item.path.read_bytes(), card)
-    hashes = artifact.hashes_path(item.path.parent, card.train.sha256)
-    shutil.copyfile(hashes, artifact.hashes_path(runs.ZOO, card.train.sha256))
+    artifact.copy_lists(item, runs.ZOO)
 
 
 def differs(item: Artifact, name: str) -> str:

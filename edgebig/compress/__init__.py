@@ -64,7 +64,7 @@ def compress(
             "adopt the float model that it was made from",
         )
     parent = artifact.load(run.folder / "float32.tflite")
-    started_from = [record for record in _passes(parent) if record.name == "start"]
+    started_from = artifact.starts_of(_passes(parent))
     model = _checked(run, spec, splits, wanted, seed)
     context = Context(splits, spec, wanted, seed, distil.taught(run, spec, splits), measure)
     records: list[PassRecord] = []

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgebig import artifact, files, flatbuffer
+from edgebig import artifact, flatbuffer
 from edgebig.artifact import Artifact, Card, PassRecord
 from edgebig.errors import EdgebigError, Shortfall
 from edgebig.targets import forms, proof
@@ -112,10 +112,7 @@ def for_browser(item: Artifact, folder: Path) -> Artifact:
         )
     made = fit(item, "browser", folder).artifact
     # Whoever benches it asks whether it was trained on the test examples.
-    listed = artifact.hashes_path(item.path.parent, item.card.train.sha256)
-    beside = artifact.hashes_path(folder, item.card.train.sha256)
-    if listed.is_file() and not beside.is_file():
-        files.write_bytes(beside, listed.read_bytes())
+    artifact.copy_lists(item, folder)
     return made
 
 
