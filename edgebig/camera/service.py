@@ -111,12 +111,12 @@ def _plain(text: str) -> str:
     return re.sub(r"[^\w ./:-]", "?", text)
 
 
-def install(model: Artifact, settings: Settings, wanted: Wanted) -> list[str]:
+def install(arguments: Sequence[str], model: Artifact, settings: Settings, wanted: Wanted) -> list[str]:
     """Writes the unit: as root where systemd looks for it, else into this folder. -> what is to be run, line by line.
 
+    `arguments`: those of `edgebig camera`, with what `instead` gives.
     Raises EdgebigError where another file has its name, or root's edgebig lies where no other user may read it.
     """
-    arguments = arguments_of(model, settings, wanted)
     record = None if wanted.record is None else wanted.record.absolute()
     as_root = os.geteuid() == 0
     folder = SYSTEM if as_root else Path.cwd()
@@ -144,21 +144,19 @@ def install(model: Artifact, settings: Settings, wanted: Wanted) -> list[str]:
     ]
 
 
-def arguments_of(model: Artifact, settings: Settings, wanted: Wanted) -> list[str]:
-    """Those of `edgebig camera` that do the same from any folder, and without a screen."""
+def instead(model: Artifact, settings: Settings, wanted: Wanted) -> dict[str, str | None]:
+    """Of the parameters of `edgebig camera` those that are others in a service: it has no screen, and any folder."""
     source = settings.source
     if sources.is_path(source):
         source = str(Path(source).expanduser().absolute())
-    show = "page" if wanted.pictures else "none"
-    words = [str(model.path.absolute()), "--source", source, "--show", show]
-    words += ["--size", "x".join(map(str, settings.size)), "--rotate", str(settings.rotate)]
-    words += ["--smooth", str(settings.hold)]
-    words += [] if wanted.port is None else ["--port", str(wanted.port)]
-    words += ["--json"] if wanted.json else []
-    if wanted.record is not None:
-        limit = str(wanted.record_limit_bytes)
-        words += ["--record", str(wanted.record.absolute()), "--record-limit", limit]
-    return words
+    return {
+        "model": str(model.path.absolute()),
+        "device": None,
+        "source": source,
+        "show": "page" if wanted.pictures else "none",
+        "record": None if wanted.record is None else str(wanted.record.absolute()),
+        "install_service": None,
+    }
 
 
 def _check_readable() -> None:

@@ -40,6 +40,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def camera(
+    context: typer.Context,
     model: Annotated[
         str | None,
         typer.Argument(
@@ -119,7 +120,8 @@ def camera(
             )
         from edgebig.camera import service
 
-        for line in service.install(item, asked, wanted):
+        arguments = options.words(context, service.instead(item, asked, wanted))
+        for line in service.install(arguments, item, asked, wanted):
             options.echo(line)
         return
     with viewers.opened(wanted) as opened:

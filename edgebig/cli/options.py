@@ -110,6 +110,19 @@ def settings(assignments: list[str] | None, seed: int | None, skip_broken: bool 
     ]
 
 
+def words(context: typer.Context, instead: dict[str, str | None]) -> list[str]:
+    """What would call this command again as it was called, but with `instead`, by parameters' names; None: without."""
+    given = []
+    for parameter in context.command.params:
+        value = {**context.params, **instead}[str(parameter.name)]
+        value = getattr(value, "value", value)
+        if isinstance(value, bool):
+            given += (parameter.opts if value else parameter.secondary_opts)[:1]
+        elif value is not None:
+            given += [*([] if parameter.param_type_name == "argument" else parameter.opts[:1]), str(value)]
+    return given
+
+
 def print_json(value: Any) -> None:
     # ASCII, so that it is JSON whatever the terminal's encoding is, and whatever bytes a file's name holds.
     typer.echo(json.dumps(value, indent=2))

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from edgebig.artifact import Artifact
 from edgebig.camera import Settings, service
 from edgebig.camera.viewers import Wanted
 from edgebig.errors import EdgebigError
 from edgebig.runs import zoo
+from tests.commandline import Edgebig
 
 MODEL = Artifact(zoo()["digits"], "0" * 64, None)
 
@@ -93,24 +97,62 @@ def test_no_path_breaks_out_of_its_line(text: str) -> None:
     assert "\nExecStartPre" not in unit(what=text)
 
 
+# Of each parameter of the command but those that choose or replace: other words than its defaults, where it has some.
+GIVEN = {
+    "model": [], "device": [], "show": ["--show", "page"], "install_service": ["--install-service"],
+    "source": ["--source", "shots/*.png"], "size": ["--size", "320x240"], "rotate": ["--rotate", "180"],
+    "port": ["--port", "9000"], "json": ["--json"], "every_frame": ["--real-time"], "smooth": ["--smooth", "3"],
+    "record": ["--record", "kept"], "record_limit": ["--record-limit", "5MB"],
+}  # fmt: skip
+
+
+def started_by(unit: Path) -> dict[str, Any]:
+    """The command's parameters as its own parser takes them from the unit's line."""
+    words = shlex.split(key(unit.read_text(), "ExecStart").replace("%%", "%").replace("$$", "$"))
+    assert words[:4] == [sys.executable, "-m", "edgebig", "camera"]
+    with command().make_context("camera", words[4:]) as context:
+        return {name: getattr(value, "value", value) for name, value in context.params.items()}
+
+
+def command() -> Any:
+    from edgebig import cli
+
+    return typer.main.get_command(cli.app).commands["camera"]  # type: ignore[attr-defined]
+
+
+def test_the_service_is_started_with_all_that_was_given(edgebig: Edgebig, as_user: Path) -> None:
+    if sys.platform != "linux":
+        pytest.skip("needs Linux: systemd")
+    # A new parameter needs words of its own here; that they reach the unit is then seen below.
+    assert {parameter.name for parameter in command().params} == set(GIVEN)
+    done = edgebig("camera", *(word for words in GIVEN.values() for word in words))
+    assert done.code == 0, done.stderr
+    found = started_by(as_user / service.NAME)
+    assert {name: str(value) for name, value in found.items()} == {
+        "model": str(zoo()["digits-camera"].absolute()), "device": "local", "show": "page", "install_service": "False",
+        "source": f"{as_user}/shots/*.png", "size": "320x240", "rotate": "180", "port": "9000", "json": "True",
+        "every_frame": "False", "smooth": "3", "record": f"{as_user}/kept", "record_limit": "5MB",
+    }  # fmt: skip
+    for flag, value in (("--every-frame", True), ("--real-time", False)):
+        assert edgebig("camera", "--install-service", flag).code == 0
+        assert started_by(as_user / service.NAME)["every_frame"] is value
+    assert edgebig("camera", "--install-service", "--json").code == 0
+    # Nobody says it: it is by what the service shows, as it is here.
+    assert started_by(as_user / service.NAME)["every_frame"] is None
+    assert started_by(as_user / service.NAME)["show"] == "none"
+
+
 def test_arguments_hold_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    words = service.arguments_of(
-        MODEL, Settings(source="shots/*.png", rotate=180), Wanted(record=Path("kept"), port=9000, json=True)
-    )
-    assert words == [
-        str(zoo()["digits"]), "--source", f"{tmp_path}/shots/*.png", "--show", "none", "--size", "640x480",
-        "--rotate", "180", "--smooth", "0", "--port", "9000", "--json", "--record", f"{tmp_path}/kept",
-        "--record-limit", "1000000000",
-    ]  # fmt: skip
+
+    def source_of(source: str) -> str | None:
+        return service.instead(MODEL, Settings(source=source), Wanted())["source"]
+
     for source in ("auto", "picamera", "0", "rtsp://camera/1"):
-        words = service.arguments_of(MODEL, Settings(source=source), Wanted())
-        assert words[words.index("--source") + 1] == source
-        assert words[words.index("--show") + 1] == "page"
+        assert source_of(source) == source
     # As the runner takes them: a number of more digits is a file, and so is what only has :// in it.
     for source in ("20261127", "a b://c"):
-        words = service.arguments_of(MODEL, Settings(source=source), Wanted())
-        assert words[words.index("--source") + 1] == str(tmp_path / Path(source))
+        assert source_of(source) == str(tmp_path / Path(source))
 
 
 @pytest.fixture
@@ -124,7 +166,7 @@ def as_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def test_a_user_is_told_what_to_run_and_nothing_is_run(as_user: Path) -> None:
     if sys.platform != "linux":
         pytest.skip("needs Linux: systemd")
-    told = service.install(MODEL, Settings(), Wanted(record=as_user / "kept"))
+    told = service.install([], MODEL, Settings(), Wanted(record=as_user / "kept"))
     path = as_user / service.NAME
     assert told == [
         f"written: {path}",
@@ -135,9 +177,9 @@ def test_a_user_is_told_what_to_run_and_nothing_is_run(as_user: Path) -> None:
         "journalctl -u edgebig-camera.service -f    # tells the page's address, and what goes wrong",
     ]
     assert key(path.read_text(), "User") == "pi"
-    service.install(MODEL, Settings(rotate=90), Wanted())  # Its own may be written again.
+    service.install(["--rotate", "90"], MODEL, Settings(), Wanted())  # Its own may be written again.
     assert "--rotate 90" in path.read_text()
-    service.install(MODEL, Settings("rtsp://ann:secret@camera/1"), Wanted())
+    service.install([], MODEL, Settings("rtsp://ann:secret@camera/1"), Wanted())
     assert path.stat().st_mode & 0o777 == 0o600
 
 
@@ -146,7 +188,7 @@ def test_a_file_of_another_is_left_alone(as_user: Path) -> None:
         pytest.skip("needs Linux: systemd")
     (as_user / service.NAME).write_text("[Unit]\n")
     with pytest.raises(EdgebigError, match="not written by edgebig"):
-        service.install(MODEL, Settings(), Wanted())
+        service.install([], MODEL, Settings(), Wanted())
     assert (as_user / service.NAME).read_text() == "[Unit]\n"
 
 
@@ -160,13 +202,13 @@ def test_root_has_it_where_systemd_looks_unless_it_lies_in_a_home(
     monkeypatch.setattr(service.sys, "prefix", "/opt/edgebig")
     monkeypatch.setattr(service, "__file__", "/opt/edgebig/service.py")
     monkeypatch.setattr(service.sys, "executable", "/opt/edgebig/bin/python")
-    told = service.install(MODEL, Settings(), Wanted())
+    told = service.install([], MODEL, Settings(), Wanted())
     assert told[:2] == [f"written: {tmp_path / service.NAME}", "systemctl daemon-reload"]
     assert "DynamicUser=yes" in (tmp_path / service.NAME).read_text()
-    service.install(MODEL, Settings(), Wanted(record=service.STATE))
+    service.install([], MODEL, Settings(), Wanted(record=service.STATE))
     assert key((tmp_path / service.NAME).read_text(), "StateDirectory") == "edgebig-camera"
     with pytest.raises(EdgebigError, match="could not write there"):
-        service.install(MODEL, Settings(), Wanted(record=Path("/srv/kept")))
+        service.install([], MODEL, Settings(), Wanted(record=Path("/srv/kept")))
     monkeypatch.setattr(service.sys, "prefix", "/root/venv")
     with pytest.raises(EdgebigError, match="/root/venv: in a home"):
-        service.install(MODEL, Settings(), Wanted())
+        service.install([], MODEL, Settings(), Wanted())
