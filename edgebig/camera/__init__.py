@@ -12,6 +12,7 @@ from edgebig.artifact import Artifact
 from edgebig.device import Device, LocalDevice, SshDevice
 from edgebig.drivers import local, ssh
 from edgebig.drivers.protocol import Event
+from edgebig.drivers.stream import Says
 from edgebig.errors import EdgebigError
 
 EveryFrameOf = Literal["none", "files", "all"]
@@ -38,8 +39,13 @@ class Settings:
     png: bool = False
 
 
-def watch(model: Artifact, target: Device, settings: Settings) -> Generator[Event, None, None]:
+def watch(
+    model: Artifact, target: Device, settings: Settings, viewers: Says | None = None
+) -> Generator[Event, None, None]:
     """The events of ondevice.camera.run: `opened`, `frame`, `waiting`, `error` of one picture of many, `end`.
+
+    `viewers`: says {"watched": bool} when somebody begins or ceases to watch; only between are pictures packed and
+    sent. Without it they always are.
 
     Raises EdgebigError where the model or the source is at fault, DeviceError where the camera or the device is.
     """
@@ -55,15 +61,16 @@ def watch(model: Artifact, target: Device, settings: Settings) -> Generator[Even
         "every_frame_of": settings.every_frame_of,
         "hold": settings.hold,
         "png": settings.png,
+        "awaits_viewers": viewers is not None,
     }
     if isinstance(target, SshDevice):
         with next(iter(ssh.SshDriver(target).sessions())) as session:
             there = {"model": session.put(model.path), "jpeg": _FAR if settings.jpeg else None}
-            yield from session.call("camera", {**task, **there}, None)
+            yield from session.call("camera", {**task, **there}, None, viewers)
         return
     here = {"model": str(model.path.absolute()), "jpeg": _NEAR if settings.jpeg else None}
     store = lookup.cache_dir() / "local"
-    yield from local.run_ondevice(local.python_of(target), "camera", {**task, **here}, store, None)
+    yield from local.run_ondevice(local.python_of(target), "camera", {**task, **here}, store, None, viewers)
 
 
 def without_pictures(event: Event) -> Event:

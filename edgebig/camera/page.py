@@ -7,6 +7,7 @@ machine cannot reach it; a page of another site can neither read it, nor reach i
 from __future__ import annotations
 
 import base64
+import contextlib
 import hmac
 import json
 import secrets
@@ -14,7 +15,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -79,15 +80,21 @@ class Newest:
 
 
 class Page:
-    """The server, from when it is made. Raises EdgebigError where `port` is taken; without one it finds another."""
+    """The server, from when it is made. Raises EdgebigError where `port` is taken; without one it finds another.
 
-    def __init__(self, port: int | None = None) -> None:
+    `watched` is called when the first begins to watch the picture, and when the last has ceased to.
+    """
+
+    def __init__(self, port: int | None = None, watched: Callable[[bool], None] = lambda _: None) -> None:
         self.pictures = Newest()
         self.answers = Newest()
         self.token = secrets.token_urlsafe(18)
         self.places = threading.BoundedSemaphore(VIEWERS * 2)  # A viewer has a picture and the answers.
         self._server = _bound(port, self)
         self._state: dict[str, Event] = {}
+        self._watched = watched
+        self._watching = 0
+        self._lock = threading.Lock()
         self.url = f"http://{_HOST}:{self._server.server_port}/{self.token}/"
         threading.Thread(target=self._server.serve_forever, args=(_LOOK_S,), daemon=True).start()
 
@@ -103,6 +110,21 @@ class Page:
             # Who comes later is told all that holds now.
             self._state[event["event"]] = without_pictures(event)
             self.answers.put(json.dumps(self._state).encode())
+
+    @contextlib.contextmanager
+    def looking(self) -> Iterator[None]:
+        """While somebody watches the picture."""
+        with self._lock:
+            self._watching += 1
+            if self._watching == 1:
+                self._watched(True)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._watching -= 1
+                if not self._watching:
+                    self._watched(False)
 
     def stay(self) -> None:
         """Until Ctrl-C, where there is somebody to press it."""
@@ -197,11 +219,12 @@ class _Handler(BaseHTTPRequestHandler):
     def _stream(self) -> None:
         self._start(200, f"multipart/x-mixed-replace; boundary={_BOUNDARY}")
         last = b""
-        for jpeg in self._each(self.server.page.pictures):
-            # A browser shows a picture when the next begins: one that stands still is sent again.
-            last = jpeg or last
-            head = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(last)}\r\n\r\n"
-            self.wfile.write(head.encode() + last + b"\r\n" if last else b"")
+        with self.server.page.looking():
+            for jpeg in self._each(self.server.page.pictures):
+                # A browser shows a picture when the next begins: one that stands still is sent again.
+                last = jpeg or last
+                head = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(last)}\r\n\r\n"
+                self.wfile.write(head.encode() + last + b"\r\n" if last else b"")
 
     def _answers(self) -> None:
         self._start(200, "text/event-stream; charset=utf-8")

@@ -12,6 +12,7 @@ from edgebig.camera import EveryFrameOf, Viewer
 from edgebig.camera.page import Page
 from edgebig.camera.record import Recorder
 from edgebig.camera.terminal import JsonLines, Lines
+from edgebig.drivers.stream import Says
 from edgebig.errors import EdgebigError
 from edgebig.progress import say
 
@@ -40,26 +41,35 @@ class Wanted:
 
 
 @contextlib.contextmanager
-def opened(wanted: Wanted) -> Iterator[list[Viewer]]:
-    """In the order in which they get each event. Raises EdgebigError where what is asked for cannot be had."""
+def opened(wanted: Wanted, says: Says) -> Iterator[list[Viewer]]:
+    """In the order in which they get each event; `says` is told while somebody watches.
+
+    Raises EdgebigError where what is asked for cannot be had.
+    """
     with contextlib.ExitStack() as stack:
         viewers: list[Viewer] = []
         if wanted.record is not None:
             viewers.append(Recorder(wanted.record, wanted.record_limit_bytes))
         viewers.append(JsonLines() if wanted.json else Lines())
         if wanted.pictures:
-            viewers.append(_pictures(wanted, stack))
+            viewers.append(_pictures(wanted, says, stack))
         yield viewers
 
 
-def _pictures(wanted: Wanted, stack: contextlib.ExitStack) -> Viewer:
+def _pictures(wanted: Wanted, says: Says, stack: contextlib.ExitStack) -> Viewer:
     from edgebig.camera import window
+
+    def watched(by_somebody: bool) -> None:
+        says.say({"watched": by_somebody})
 
     if wanted.show == "window" or (wanted.show == "auto" and wanted.port is None and window.has_screen()):
         try:
-            return stack.enter_context(contextlib.closing(window.Window()))
+            shown = stack.enter_context(contextlib.closing(window.Window()))
         except EdgebigError as error:
             if wanted.show == "window":
                 raise
             say(error.problem)
-    return stack.enter_context(contextlib.closing(Page(wanted.port)))
+        else:
+            watched(True)
+            return shown
+    return stack.enter_context(contextlib.closing(Page(wanted.port, watched)))

@@ -54,16 +54,14 @@ class Window:
         if event["event"] == "frame":
             self._reading["text"] = reading(event)
             self._figures["text"] = figures(event)
-            if "jpeg" in event:
-                picture = self._image.open(io.BytesIO(base64.b64decode(event["jpeg"])))
-                picture.thumbnail(
-                    (self._root.winfo_screenwidth(), int(self._root.winfo_screenheight() * 0.8))
-                )
-                # Tk keeps no reference to it.
-                self._shown = self._photo(picture)
-                self._picture.configure(image=self._shown, width=picture.width, height=picture.height)
         elif event["event"] == "end":
             self._figures["text"] = "the source has ended; close the window, or press Esc"
+        if "jpeg" in event:
+            picture = self._image.open(io.BytesIO(base64.b64decode(event["jpeg"])))
+            picture.thumbnail((self._root.winfo_screenwidth(), int(self._root.winfo_screenheight() * 0.8)))
+            # Tk keeps no reference to it.
+            self._shown = self._photo(picture)
+            self._picture.configure(image=self._shown, width=picture.width, height=picture.height)
         self._root.update()
         if self._closed:
             raise Closed

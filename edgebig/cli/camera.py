@@ -101,6 +101,7 @@ def camera(
     from edgebig import camera as watching
     from edgebig import device as devices
     from edgebig.camera import viewers
+    from edgebig.drivers.stream import Says
 
     wanted = viewers.Wanted(show.value, port, json, record, options.size_bytes(record_limit))
     asked = watching.Settings(
@@ -124,7 +125,8 @@ def camera(
         for line in service.install(arguments, item, asked, wanted):
             options.echo(line)
         return
-    with viewers.opened(wanted) as opened:
-        failed = watching.live(watching.watch(item, devices.load(device), asked), opened)
+    says = Says()
+    with viewers.opened(wanted, says) as opened:
+        failed = watching.live(watching.watch(item, devices.load(device), asked, says), opened)
     if failed:
         raise typer.Exit(EXIT_USER)

@@ -92,7 +92,12 @@ def _facts_once_held(holding: Iterator[Event], where: str) -> tuple[dict[str, An
 
 
 def _runner(
-    link: Link, place: Place, action: str, task: dict[str, Any], deadline_s: float | None
+    link: Link,
+    place: Place,
+    action: str,
+    task: dict[str, Any],
+    deadline_s: float | None,
+    says: stream.Says | None = None,
 ) -> Generator[Event, None, None]:
     """The events of the runner's `action` there. What start-up files print, before it or on its stdout, is no event."""
     mark = secrets.token_hex(8)
@@ -108,8 +113,9 @@ def _runner(
     started = '{"event":"started","pid":%d}'
     script = f"exec 3>&1 1>&2; printf '\\n%s\\n{started}\\n' {mark} $$ >&3; {shlex.join(words)}; exit $?"
     events = stream.events(
-        link.command(script), task, deadline_s, own_pipe=False, after=mark, heartbeat_s=HEARTBEAT_S, died=died
-    )
+        link.command(script), task, deadline_s,
+        own_pipe=False, after=mark, heartbeat_s=HEARTBEAT_S, says=says, died=died,
+    )  # fmt: skip
     stuck = None
     try:
         for event in events:
@@ -169,10 +175,12 @@ class BoardSession:
     def run(self, job: Job, deadline_s: float) -> Iterator[Event]:
         return self.call("run", job.to_json(), deadline_s)
 
-    def call(self, action: str, task: dict[str, Any], deadline_s: float | None) -> Iterator[Event]:
+    def call(
+        self, action: str, task: dict[str, Any], deadline_s: float | None, says: stream.Says | None = None
+    ) -> Iterator[Event]:
         """The events of one of the runner's actions."""
         self._store.send_runner()
-        yield from _runner(self._link, self._place, action, task, deadline_s)
+        yield from _runner(self._link, self._place, action, task, deadline_s, says)
 
     def clean(self) -> None:
         self._store.clean()

@@ -91,10 +91,15 @@ class LocalSession:
 
 
 def run_ondevice(
-    python: Sequence[str], action: str, task: dict[str, Any] | None, store: Path, deadline_s: float | None
+    python: Sequence[str],
+    action: str,
+    task: dict[str, Any] | None,
+    store: Path,
+    deadline_s: float | None,
+    says: stream.Says | None = None,
 ) -> Iterator[Event]:
     """The events of one run of the zipapp by the Python that `python` starts. Raises what stream.events does."""
     command = [*python, str(payload.write(store)), action, "--store", str(store), "--attached"]
     if list(python) != [sys.executable]:
         command += ["--python", json.dumps(list(python))]
-    return stream.events(command, task, deadline_s, own_pipe=True)
+    return stream.events(command, task, deadline_s, own_pipe=True, says=says)

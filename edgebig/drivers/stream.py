@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import queue
 import signal
 import subprocess
 import tempfile
@@ -18,6 +19,16 @@ from edgebig.errors import DeviceError
 _LINES_SHOWN = 8
 
 
+class Says:
+    """What the host says to the runner while that is at work, from any thread; before it starts, too."""
+
+    def __init__(self) -> None:
+        self.lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+
+    def say(self, message: dict[str, Any]) -> None:
+        self.lines.put(json.dumps(message).encode() + b"\n")
+
+
 def events(
     command: Sequence[str],
     task: dict[str, Any] | None,
@@ -26,6 +37,7 @@ def events(
     own_pipe: bool,
     after: str = "",
     heartbeat_s: float | None = None,
+    says: Says | None = None,
     died: Callable[[int, str], DeviceError | None] | None = None,
     not_started: str = "mend 'python' in the device's file",
     failed: str = "'edgebig doctor' tells whether this Python can run it",
@@ -35,8 +47,8 @@ def events(
     `own_pipe`: they come over a pipe whose number is added to the command as `--events N`, and what is printed is for
     people; else they are its stdout. Its stdin stays open meanwhile, and closes with this process however that ends, by
     kill -9 too: the runner takes it as its own end. Where a link in between may drop without a word, an empty line
-    every `heartbeat_s` says that this process is there. `after`: the line behind which the events begin; what a shell's
-    start-up files print before it is for people.
+    every `heartbeat_s` says that this process is there; what `says` brings goes the same way. `after`: the line behind
+    which the events begin; what a shell's start-up files print before it is for people.
 
     Raises DeviceError where it dies (what `died` makes of its exit code and what it printed, else with the hint
     `failed`), says what is no event, or is not done by the deadline; an `error` event without an image is raised as
@@ -67,8 +79,8 @@ def events(
         watchdog = threading.Timer(threading.TIMEOUT_MAX if deadline_s is None else deadline_s, kill_late)
         watchdog.daemon = True
         watchdog.start()
-        over = threading.Event()
-        heart = threading.Thread(target=_beat, args=(process, heartbeat_s, over), daemon=True)
+        says = says or Says()
+        heart = threading.Thread(target=_beat, args=(process, heartbeat_s, says), daemon=True)
         try:
             _send(process, task)
             heart.start()
@@ -80,7 +92,7 @@ def events(
             code = process.wait()
         finally:
             watchdog.cancel()
-            over.set()
+            says.lines.put(None)
             _kill_group(process)
             process.wait()
             if heart.ident is not None:
@@ -109,11 +121,17 @@ def _send(process: subprocess.Popen[bytes], task: dict[str, Any] | None) -> None
         process.stdin.flush()
 
 
-def _beat(process: subprocess.Popen[bytes], every_s: float | None, over: threading.Event) -> None:
+def _beat(process: subprocess.Popen[bytes], every_s: float | None, says: Says) -> None:
     assert process.stdin is not None
-    while every_s is not None and not over.wait(every_s):
+    while True:
         try:
-            os.write(process.stdin.fileno(), b"\n")
+            line = says.lines.get(timeout=every_s)
+        except queue.Empty:
+            line = b"\n"
+        if line is None:
+            return
+        try:
+            os.write(process.stdin.fileno(), line)
         except BrokenPipeError:
             return
 

@@ -53,9 +53,11 @@ def main() -> int:
         if arguments.action == "facts":
             emit(events, {"event": "ready", "protocol": runner.PROTOCOL, "facts": conditions.facts()})
             return 0
-        task = runner.read_job(sys.stdin.readline() if arguments.attached else sys.stdin.read())
+        lines = _lines_of_stdin(arguments.heartbeat)
+        task = runner.read_job(next(lines, "") if arguments.attached else sys.stdin.read())
+        watched = threading.Event()
         if arguments.attached:
-            threading.Thread(target=_end_with_stdin, args=(arguments.heartbeat,), daemon=True).start()
+            threading.Thread(target=_end_with_stdin, args=(lines, watched), daemon=True).start()
         if arguments.action == "hold":
             from . import store
 
@@ -75,7 +77,8 @@ def main() -> int:
             with _packages():
                 from . import camera
 
-            steps = camera.run({**task, "model": os.path.join(arguments.store, task["model"])})
+            task["model"] = os.path.join(arguments.store, task["model"])
+            steps = camera.run(task, watched if task["awaits_viewers"] else None)
         else:
             with _packages():
                 from . import predict
@@ -123,10 +126,22 @@ def emit(events: TextIO, event: dict[str, Any]) -> None:
     events.flush()
 
 
-def _end_with_stdin(heartbeat_s: float | None) -> None:
+def _lines_of_stdin(heartbeat_s: float | None) -> Iterator[str]:
+    """Each line of stdin as it comes, until it ends or, after its first line, brought nothing for `heartbeat_s`."""
     # Not by sys.stdin, whose lock a waiting thread would still hold when the interpreter ends.
-    while select.select([0], [], [], heartbeat_s)[0] and os.read(0, 4096):
-        pass
+    rest, patience_s = b"", None
+    while select.select([0], [], [], patience_s)[0] and (read := os.read(0, 1 << 16)):
+        *lines, rest = (rest + read).split(b"\n")
+        for line in lines:
+            patience_s = heartbeat_s
+            yield line.decode()
+
+
+def _end_with_stdin(lines: Iterator[str], watched: threading.Event) -> None:
+    """What the host says meanwhile: nothing, or whether somebody watches."""
+    for line in lines:
+        if line:
+            (watched.set if json.loads(line)["watched"] else watched.clear)()
     os._exit(130)
 
 

@@ -160,8 +160,11 @@ def answer(model: infer.Loaded, task: dict[str, Any], smoother: Smoother, frame:
     return Answer(frame, now, shown, times_ms)
 
 
-def run(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def run(task: dict[str, Any], watched: threading.Event | None = None) -> Iterator[dict[str, Any]]:
     """The events: opened, a `frame` for each answer, `waiting` where none comes, and `end` after the last of a file.
+
+    `watched`: JPEGs are made only while it is set; None is always. The last frame's comes with `waiting` or `end` where
+    it did not come with its answer, so that who looks later sees what holds now.
 
     task: as of predict.load, and {source, size: [width, height] that is asked of a camera, rotate: degrees clockwise,
     every_frame_of: "none", "files" or "all" (no frame is left out, as fast as it goes), hold: see smoothing, or 0 for
@@ -172,7 +175,7 @@ def run(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
     answers: Slot[Answer] = Slot()
     capture = Capture(task, taken, answers)
     work = Work(task, capture, taken, answers)
-    show = _Show(task, taken, answers)
+    show = _Show(task, taken, answers, watched)
     capture.start()
     work.start()
     opened = False
@@ -181,14 +184,14 @@ def run(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
             capture.check_alive()
             got = answers.take(WAITING_S)
             if got is None:
-                yield {"event": "waiting"}
+                yield {"event": "waiting", **show.last_picture()}
                 continue
             if not opened and capture.source is not None and not isinstance(got.frame.image, Fault):
                 opened = True
                 yield _opened(capture.source, got.frame.image.size)
             yield show.event(got)
     except Ended:
-        yield {"event": "end", **show.counts()}
+        yield {"event": "end", **show.counts(), **show.last_picture(ended=True)}
     finally:
         answers.end()
         taken.end()
@@ -208,10 +211,18 @@ def _opened(source: Source, size: tuple[int, int]) -> dict[str, Any]:
 class _Show:
     """Answers -> events, with the pictures that are wanted and the figures of the loop."""
 
-    def __init__(self, task: dict[str, Any], taken: Slot[Frame], answers: Slot[Answer]) -> None:
+    def __init__(
+        self,
+        task: dict[str, Any],
+        taken: Slot[Frame],
+        answers: Slot[Answer],
+        watched: threading.Event | None,
+    ) -> None:
         self._task = task
         self._taken = taken
         self._answers = answers
+        self._watched = watched
+        self._undrawn: Answer | None = None
         self._at_s: deque[float] = deque()
         self._frames = 0
         self._drawn_s = float("-inf")
@@ -249,15 +260,24 @@ class _Show:
         }
 
     def _pictures(self, got: Answer) -> dict[str, str]:
-        image, wanted = got.frame.image, self._task["jpeg"]
-        assert not isinstance(image, Fault)
+        assert not isinstance(got.frame.image, Fault)
         pictures = {}
-        now_s = time.monotonic()
+        wanted = self._task["jpeg"]
+        self._undrawn = got if wanted is not None else None
         # A little early counts as in time: a camera of 30 frames a second is no clock.
-        if wanted is not None and now_s - self._drawn_s > 0.9 / wanted["per_s"]:
-            self._drawn_s = now_s
-            drawn = drawing.jpeg(image, got.shown["digits"], wanted["side"], wanted["quality"])
-            pictures["jpeg"] = base64.b64encode(drawn).decode()
+        if wanted is not None and time.monotonic() - self._drawn_s > 0.9 / wanted["per_s"]:
+            pictures = self.last_picture()
         if self._task["png"]:
-            pictures["png"] = base64.b64encode(drawing.png(image)).decode()
+            pictures["png"] = base64.b64encode(drawing.png(got.frame.image)).decode()
         return pictures
+
+    def last_picture(self, ended: bool = False) -> dict[str, str]:
+        """That of the last answer, where it is wanted and was not made yet."""
+        got, wanted = self._undrawn, self._task["jpeg"]
+        if got is None or not (ended or self._watched is None or self._watched.is_set()):
+            return {}
+        assert not isinstance(got.frame.image, Fault)
+        self._undrawn = None
+        self._drawn_s = time.monotonic()
+        drawn = drawing.jpeg(got.frame.image, got.shown["digits"], wanted["side"], wanted["quality"])
+        return {"jpeg": base64.b64encode(drawn).decode()}

@@ -174,6 +174,31 @@ def test_the_stream_is_the_newest_pictures_and_one_that_stands_still_is_sent_aga
     connection.close()
 
 
+def test_it_tells_when_somebody_watches_and_when_nobody_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "_AGAIN_S", 0.02)
+    told: list[bool] = []
+    with contextlib.closing(Page(watched=told.append)) as page:
+        page.show(frame())
+        # The page itself and what is read are no picture.
+        answers, reading = ask(page, "answers")
+        assert (status(page, ""), answers.status, told) == (200, 200, [])
+        first, one = ask(page, "stream")
+        parts(first, 1)
+        second, other = ask(page, "stream")
+        parts(second, 1)
+        assert told == [True]
+        for response, connection in ((first, one), (second, other)):
+            assert told == [True]
+            response.close()
+            connection.close()
+        until(lambda: told == [True, False])
+        response, connection = ask(page, "stream")
+        parts(response, 1)
+        assert told == [True, False, True]
+        connection.close()
+        reading.close()
+
+
 def test_a_viewer_that_reads_nothing_holds_nobody_up(page: Page) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (400, 400, 3), dtype=np.uint8)
     packed = io.BytesIO()
@@ -284,6 +309,15 @@ def test_a_browser_shows_it(page: Page, playwright: Any) -> None:
     time.sleep(0.2)
     page.show(frame("<b>7</b>"))
     until(lambda: tab.inner_text("#reading") == "<b>7</b>")
+    hidden = (
+        "(is) => { Object.defineProperty(document, 'hidden', {value: is, configurable: true}); "
+        "document.dispatchEvent(new Event('visibilitychange')); }"
+    )
+    tab.evaluate(hidden, True)
+    until(lambda: page._watching == 0)
+    tab.evaluate(hidden, False)
+    until(lambda: page._watching == 1)
+    until(lambda: tab.evaluate("document.getElementById('live').naturalWidth") == 64)
     assert faults == []
     page.close()
     until(lambda: tab.get_attribute("#state", "class") == "lost")

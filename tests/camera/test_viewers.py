@@ -21,6 +21,7 @@ from edgebig.camera.record import Recorder
 from edgebig.camera.terminal import JsonLines, Lines, reading
 from edgebig.camera.viewers import Wanted
 from edgebig.drivers.protocol import Event
+from edgebig.drivers.stream import Says
 from edgebig.errors import EdgebigError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -43,7 +44,7 @@ def no_screen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def kinds(wanted: Wanted) -> list[type]:
-    with viewers.opened(wanted) as opened:
+    with viewers.opened(wanted, Says()) as opened:
         return [type(viewer) for viewer in opened]
 
 
@@ -189,9 +190,13 @@ def test_auto_is_a_window_where_there_is_a_screen_that_answers(screen: str) -> N
     code = """
         import os
         from edgebig.camera import viewers
+        from edgebig.drivers.stream import Says
         from edgebig.errors import EdgebigError
         def kinds(**wanted):
-            with viewers.opened(viewers.Wanted(**wanted)) as opened:
+            says = Says()
+            with viewers.opened(viewers.Wanted(**wanted), says) as opened:
+                watched = [] if says.lines.empty() else [says.lines.get()]
+                assert watched == ([b'{"watched": true}\\n'] if type(opened[-1]).__name__ == "Window" else [])
                 return [type(viewer).__name__ for viewer in opened]
         print(kinds(), kinds(json=True, show="window"))
         os.environ["DISPLAY"] = ":9999"

@@ -63,6 +63,26 @@ def test_the_host_says_that_it_is_there() -> None:
     assert seen == [{"event": "beats", "beats": 2, "task": {"a": 1}}]
 
 
+ECHO = """
+import sys
+print("MARK", flush=True)
+sys.stdin.readline()
+for line in sys.stdin:
+    print('{"event": "heard", "line": %s}' % line.strip(), flush=True)
+""".replace("MARK", MARK)
+
+
+def test_what_the_host_says_meanwhile() -> None:
+    says = stream.Says()
+    says.say({"n": 1})  # before there is a process
+    heard = stream.events([sys.executable, "-c", ECHO], {}, 20.0, own_pipe=False, after=MARK, says=says)
+    assert next(heard) == {"event": "heard", "line": {"n": 1}}
+    says.say({"n": 2})
+    assert next(heard) == {"event": "heard", "line": {"n": 2}}
+    heard.close()
+    says.say({"n": 3})  # nobody hears it, and it is no fault
+
+
 def test_a_death_is_named_by_who_knows_the_way() -> None:
     def died(code: int, printed: str) -> DeviceError | None:
         return DeviceError(f"{code}: {printed}", "the way is blocked") if code == 255 else None

@@ -73,6 +73,47 @@ def test_an_answer_is_what_predict_tells_of_the_frame_that_is_kept(tmp_path: Pat
     assert (drawn.format, drawn.size) == ("JPEG", (160, 120))
 
 
+def test_where_nobody_watches_only_the_last_picture_is_made(tmp_path: Path) -> None:
+    folder = films.pictures(tmp_path / "shots", [films.page("3"), films.page("1")])
+    task = films.task(folder, png=True, jpeg={"side": 160, "quality": 80, "per_s": 60.0})
+    watched = threading.Event()
+    *frames, end = (event for event in camera.run(task, watched) if event["event"] in ("frame", "end"))
+    assert [("jpeg" in frame, "png" in frame) for frame in frames] == [(False, True)] * 2
+    drawn = np.asarray(Image.open(io.BytesIO(base64.b64decode(end["jpeg"]))).convert("L"), int)
+    shown = [np.asarray(Image.fromarray(films.page(text)).resize((160, 120)), int) for text in "31"]
+    assert abs(drawn - shown[1]).mean() < abs(drawn - shown[0]).mean()
+    watched.set()
+    first, *_, end = (event for event in camera.run(task, watched) if event["event"] in ("frame", "end"))
+    assert "jpeg" in first
+    # Without a wish for any there is none, whoever watches.
+    assert not any("jpeg" in event for event in camera.run(films.task(folder), watched))
+
+
+def test_who_looks_while_a_camera_is_silent_sees_its_last_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    silent = threading.Event()
+
+    def given() -> Iterator[Any]:
+        yield "", Image.new("L", (32, 24))
+        silent.wait(20)
+
+    monkeypatch.setattr(camera, "WAITING_S", 0.02)
+    monkeypatch.setattr(camera, "open_source", lambda task: Source("camera 0", True, True, 30, given()))
+    monkeypatch.setattr(camera.predict, "load", lambda task: None)
+    monkeypatch.setattr(camera, "answer", slow(0))
+    watched = threading.Event()
+    task = films.task("0", every_frame_of="none", jpeg={"side": 160, "quality": 80, "per_s": 60.0})
+    running = camera.run(task, watched)
+    # Nothing may have come yet when it first waits.
+    while (event := next(running))["event"] != "frame":
+        assert "jpeg" not in event
+    assert "jpeg" not in event
+    assert next(running) == {"event": "waiting"}
+    watched.set()
+    assert [sorted(next(running)) for _ in range(2)] == [["event", "jpeg"], ["event"]]
+    silent.set()
+    running.close()  # type: ignore[attr-defined]
+
+
 def test_a_model_of_whole_pictures_tells_one_class(tmp_path: Path) -> None:
     Image.new("RGB", (64, 48), (0, 255, 0)).save(tmp_path / "green.png")
     preprocessing = {"low": 0.0, "high": 1.0, "ink_is_high": True, "framing": "whole", "fit": "crop"}

@@ -27,6 +27,12 @@ function frame(event) {
   tell("latency_ms", `${Math.round(event.latency_ms)} ms`);
 }
 
+// Of a tab that is hidden nobody sees the picture, and none is made where nobody does.
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) at("live").removeAttribute("src");
+  else at("live").src = "stream";
+});
+
 const answers = new EventSource("answers");
 answers.onmessage = ({ data }) => {
   const told = JSON.parse(data);
