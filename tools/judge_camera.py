@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Judges a model of the camera on what it has not learnt from: digits on paper, letters, scribbles, photographs.
 
-    .venv/bin/python tools/judge_camera.py MODEL.tflite --data FOLDER [--photos FOLDER] [--out FILE.json]
+    .venv/bin/python tools/judge_camera.py MODEL.tflite --data FOLDER [--photos FOLDER] [--hands FONT ...]
+        [--out FILE.json]
 
 MODEL has its card beside it, with a threshold. MNIST's test digits are written on paper as training's are; letters are
-those of a typeface; whole pages are those of synthetic_pages.py, which training never saw; photographs are read as
-their labels.csv says. Everything is counted, with its n.
+those of a typeface, and of the hands whose fonts are given; whole pages are those of synthetic_pages.py, which training
+never saw; photographs are read as their labels.csv says. Everything is counted, with its n.
 """
 
 from __future__ import annotations
@@ -96,12 +97,12 @@ def written(judge: Judge, data: Path | None) -> dict[str, Any]:
     }
 
 
-def glyphs() -> Examples:
-    """uint8 (N, 28, 28, 1): each glyph of the typeface that comes with Pillow, 20 pixels long."""
-    font, images = ImageFont.load_default(80), []
-    for glyph in GLYPHS:
-        drawn = Image.new("L", (200, 200))
-        ImageDraw.Draw(drawn).text((50, 50), glyph, fill=255, font=font)
+def drawn_glyphs(font: Any, glyphs: list[str]) -> Examples:
+    """uint8 (N, 28, 28, 1): each glyph of a font of 80 pixels, 20 pixels long; labels are their places."""
+    images = []
+    for glyph in glyphs:
+        drawn = Image.new("L", (300, 300))
+        ImageDraw.Draw(drawn).text((100, 100), glyph, fill=255, font=font)
         cut = drawn.crop(drawn.getbbox())
         long = max(cut.size)
         size = max(1, round(20 * cut.width / long)), max(1, round(20 * cut.height / long))
@@ -111,15 +112,24 @@ def glyphs() -> Examples:
     return Examples(np.stack(images), np.arange(len(images)))
 
 
-def printed(judge: Judge) -> dict[str, Any]:
-    """Letters of a typeface, written on paper: none of them is a digit."""
-    letters = glyphs()
+def lettered(judge: Judge, font: Any, glyphs: list[str]) -> dict[str, Any]:
+    """Letters of a typeface or a hand, written on paper: none of them is a digit."""
+    letters = drawn_glyphs(font, glyphs)
     things = np.random.default_rng(7).permutation(np.repeat(np.arange(len(letters)), GLYPH_COPIES))
     seen = paper.write(letters, things, np.random.default_rng(8)).digits()
     known = judge.is_known(judge.scores(seen))
-    names = [GLYPHS[label] for label in seen.labels[known]]
+    names = [glyphs[label] for label in seen.labels[known]]
     worst = {name: names.count(name) for name in sorted(set(names), key=names.count, reverse=True)[:6]}
     return {"taken_for_digits": share(int(known.sum()), len(seen)), "most_often": worst}
+
+
+def hands(judge: Judge, fonts: list[Path]) -> dict[str, Any]:
+    """The letters of fonts that are somebody's handwriting, all together and each: not all fonts have the signs."""
+    letters = [glyph for glyph in GLYPHS if glyph.isalpha()]
+    each = {path.stem: lettered(judge, ImageFont.truetype(path, 80), letters) for path in fonts}
+    counts = [found["taken_for_digits"] for found in each.values()]
+    together = share(sum(found["count"] for found in counts), sum(found["n"] for found in counts))
+    return {"taken_for_digits": together, "each": each}
 
 
 def pages(judge: Judge) -> dict[str, Any]:
@@ -176,6 +186,7 @@ def main() -> int:
     parser.add_argument("model", type=Path)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--photos", type=Path)
+    parser.add_argument("--hands", type=Path, nargs="*", default=[], help="fonts that look like handwriting")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     data = given.data or (Path(os.environ["EDGEBIG_DATA"]) if "EDGEBIG_DATA" in os.environ else None)
@@ -194,7 +205,8 @@ def main() -> int:
         ),
         "threshold": threshold.model_dump() if threshold else None,
         "paper": written(judge, data),
-        "typeface": printed(judge),
+        "typeface": lettered(judge, ImageFont.load_default(80), GLYPHS),
+        **({"hands": hands(judge, given.hands)} if given.hands else {}),
         "pages": pages(judge),
         **({"photographs": photographs(judge, given.photos)} if given.photos else {}),
     }

@@ -22,8 +22,9 @@ import numpy.typing as npt
 import PIL
 
 from edgebig import files, lookup
-from edgebig.data import pen, photograph, signs
+from edgebig.data import hershey, matching, pen, photograph, signs
 from edgebig.data.examples import Examples, Images, Splits
+from edgebig.data.matching import match
 from edgebig.data.taught import NOTHING
 from edgebig.errors import EdgebigError
 from edgebig.ondevice import preprocess
@@ -38,7 +39,7 @@ _AS_THEY_WERE = 0.3  # the share of digits whose strokes keep the outline that t
 _THINNEST, _THICKEST = 0.8, 4.4  # pens, in pixels of MNIST
 _LEAST_PX = 1.2  # a thinner line is lost between the pixels of a camera
 _EMPTY = 0.02  # the share of pages without a thing
-_ALIKE = 0.7  # of two boxes, their intersection over their union, from which on they are of one thing
+_PAIRS = 0.08  # the share of other things that are two digits so near that they may be found as one
 
 Labels = npt.NDArray[np.int64]
 
@@ -151,12 +152,10 @@ def write(examples: Examples, things: npt.NDArray[np.int64], rng: np.random.Gene
                 fields.append(outlines[thing] + np.float32(rng.uniform(-0.2, 0.15)))
             else:
                 fields.append(middles[thing] - np.float32(_pen_width(layout.size_px, rng) / 2))
-        picture, boxes = photograph.photograph(fields, layout, rng)
-        for digit, label in match(
-            preprocess.find_digits(picture), boxes, labels[first : first + count], layout.size_px
-        ):
-            images.append(digit)
-            found.append(label)
+        picture, written = photograph.photograph(fields, layout, rng)
+        for digit, place in match(preprocess.find_digits(picture), written, layout.size_px):
+            images.append(digit.image_u8)
+            found.append(int(labels[first + place]) if place != NOTHING else NOTHING)
         first += count
     stacked = np.stack(images)[..., np.newaxis] if images else np.empty((0, *SHAPE), np.uint8)
     as_labels = np.array(found, np.int64)
@@ -172,8 +171,13 @@ def _drawn(
     outlines = np.zeros_like(middles)
     pictures = np.asarray(examples.images[things[is_digit]])
     middles[is_digit], outlines[is_digit] = pen.of_digits(pictures), pen.of_outlines(pictures)
-    kinds = signs.pick(int((~is_digit).sum()), rng)
-    middles[~is_digit] = pen.of_lines([signs.draw(kind, rng) for kind in kinds])
+    others = np.flatnonzero(~is_digit)
+    is_pair = rng.random(len(others)) < (_PAIRS if len(pictures) else 0)
+    pairs, alone = others[is_pair], others[~is_pair]
+    if len(pairs):
+        first, second = (pictures[rng.integers(len(pictures), size=len(pairs))] for _ in range(2))
+        middles[pairs] = pen.of_digits(pen.pairs(first, second, rng))
+    middles[alone] = pen.of_lines([signs.draw(kind, rng) for kind in signs.pick(len(alone), rng)])
     return middles, outlines
 
 
@@ -181,36 +185,6 @@ def _pen_width(size_px: float, rng: np.random.Generator) -> float:
     """In pixels of MNIST, of which a digit has 20: as likely twice as wide as half as wide."""
     width = float(np.exp(rng.uniform(np.log(_THINNEST), np.log(_THICKEST))))
     return max(width, _LEAST_PX * 20 / size_px)
-
-
-def match(
-    digits: list[preprocess.Digit], boxes: list[photograph.Box], labels: Labels, size_px: float
-) -> Iterator[tuple[Any, int]]:
-    """The picture and the label of each of `digits` that is one thing of the page, or surely none.
-
-    One that holds two things or more, and one where nothing was written, is NOTHING, unless it is as narrow as a 1.
-    Half a thing is told by nobody what it is, and is left out.
-    """
-    pad = 2 + 0.05 * size_px
-    things = np.array(boxes, np.float64).reshape(-1, 4)
-    things = things[:, :4] + np.array([-pad, -pad, pad, pad]) * (things[:, 2:3] > things[:, :1])
-    taken = set()
-    for digit in digits:
-        x, y, width, height = digit.box
-        here = np.array([x - pad, y - pad, x + width + pad, y + height + pad])
-        sides = np.minimum(here[2:], things[:, 2:]) - np.maximum(here[:2], things[:, :2])
-        common = np.prod(np.maximum(sides, 0), 1)
-        area = np.prod(things[:, 2:] - things[:, :2], 1)
-        alike = common / np.maximum(area + np.prod(here[2:] - here[:2]) - common, 1)
-        best = int(alike.argmax()) if len(alike) else -1
-        if best >= 0 and alike[best] >= _ALIKE:
-            if best not in taken:
-                taken.add(best)
-                yield digit.image_u8, int(labels[best])
-        elif (common > 0.6 * area).sum() >= 2 or (
-            common.sum() < 0.1 * np.prod(here[2:] - here[:2]) and width > 0.6 * height
-        ):
-            yield digit.image_u8, NOTHING
 
 
 def versions(examples: Examples, count: int) -> Images:
@@ -230,14 +204,17 @@ def versions(examples: Examples, count: int) -> Images:
 
 def _identity(examples: Examples, copies: float, nothings: float, seed: int) -> str:
     """Of all that the result depends on: the digits, the settings, the code, and the libraries that draw."""
-    sha256 = hashlib.sha256(repr((copies, nothings, seed, PIL.__version__, np.__version__)).encode())
+    sha256 = hashlib.sha256(
+        repr((copies, nothings, seed, _PAIRS, _AS_THEY_WERE, PIL.__version__, np.__version__)).encode()
+    )
     sha256.update(examples.hashes.tobytes() + examples.labels.tobytes())
-    modules = {module.__name__: module for module in (pen, photograph, signs)}
+    modules = {module.__name__: module for module in (hershey, matching, pen, photograph, signs)}
     _with_imports(preprocess, modules)
     for name in sorted(modules):
         sha256.update(inspect.getsource(modules[name]).encode())
-    for function in (see, write, _drawn, _pen_width, match):
+    for function in (see, write, _drawn, _pen_width):
         sha256.update(inspect.getsource(function).encode())
+    sha256.update(hershey.PATH.read_bytes())
     return sha256.hexdigest()[:32]
 
 

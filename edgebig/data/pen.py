@@ -31,6 +31,39 @@ def of_outlines(images: Images) -> Floats:
     return np.asarray((0.5 - _larger(images)) * 1.4, np.float32)
 
 
+def pairs(first: Images, second: Images, rng: np.random.Generator) -> Images:
+    """uint8 (N, 28, 28, 1) each -> (N, 28, 28, 1): two digits beside each other, 20 pixels long.
+
+    From as far apart as in small writing to one in the other; one pair in ten stands over each other.
+    """
+    made = np.zeros_like(first)
+    for place, both in enumerate(zip(first[..., 0], second[..., 0], strict=True)):
+        across = bool(rng.random() < 0.9)
+        a, b = (_cut(one if across else one.T) for one in both)
+        step = max(1, a.shape[1] + int(rng.integers(-4, 4)))
+        sheet = np.zeros((max(len(a), len(b)), max(step + b.shape[1], a.shape[1])), np.uint8)
+        for part, left in ((a, 0), (b, step)):
+            top = (len(sheet) - len(part)) // 2
+            where = np.s_[top : top + len(part), left : left + part.shape[1]]
+            sheet[where] = np.maximum(sheet[where], part)
+        image = Image.fromarray(sheet if across else np.ascontiguousarray(sheet.T))
+        image = image.resize(_fitted(image.size), Image.Resampling.BICUBIC)
+        top, left = (28 - image.height) // 2, (28 - image.width) // 2
+        made[place, top : top + image.height, left : left + image.width, 0] = np.asarray(image)
+    return made
+
+
+def _fitted(size: tuple[int, int]) -> tuple[int, int]:
+    """Width and height, the longer side being 20."""
+    return max(1, round(20 * size[0] / max(size))), max(1, round(20 * size[1] / max(size)))
+
+
+def _cut(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """(28, 28) -> its ink."""
+    ys, xs = np.flatnonzero(image.any(1)), np.flatnonzero(image.any(0))
+    return image[ys[0] : ys[-1] + 1, xs[0] : xs[-1] + 1] if len(ys) else image
+
+
 def of_lines(things: Sequence[Sequence[npt.NDArray[np.float64]]]) -> Floats:
     """N things, each polylines (n, 2) of x, y from 0 to 1, of the place and size of MNIST's 20 pixels -> likewise."""
     drawn = np.zeros((len(things), SIDE, SIDE), np.bool_)

@@ -27,6 +27,17 @@ Box = tuple[int, int, int, int]  # x0, y0, x1, y1, ends excluded
 
 
 @dataclass(frozen=True)
+class Written:
+    """A thing on a picture: its box, and bool (height, width) of that box, where its ink is.
+
+    Both are empty where it is too faint or too small to be drawn.
+    """
+
+    box: Box
+    ink: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
 class Layout:
     """`shape`: height and width of the picture; `size_px`: a digit's height; `places`: (n, 2) middles, x then y."""
 
@@ -61,13 +72,10 @@ def lay_out(rng: np.random.Generator) -> Layout:
 
 def photograph(
     fields: Sequence[Floats], layout: Layout, rng: np.random.Generator
-) -> tuple[npt.NDArray[np.uint8], list[Box]]:
-    """Fields (SIDE, SIDE), below 0 where the pen was, one for each place -> uint8 (H, W), and their boxes, in order.
-
-    A box is empty where a thing is too faint or too small to be drawn.
-    """
+) -> tuple[npt.NDArray[np.uint8], list[Written]]:
+    """Fields (SIDE, SIDE), below 0 where the pen was, one for each place -> uint8 (H, W), and what is there."""
     page_x, page_y = _askew(layout, rng)
-    ink, boxes = _written(fields, layout, page_x, page_y, rng)
+    ink, written = _written(fields, layout, page_x, page_y, rng)
     ink *= _worn(layout.shape, rng)
     picture = _paper(layout, page_x, page_y, rng)
     dark = rng.uniform(0.02, 0.65) if rng.random() < 0.75 else rng.uniform(0.02, 0.3)
@@ -77,7 +85,7 @@ def photograph(
     else:
         picture *= 1 - ink * np.float32(1 - dark)
     picture *= _light(layout.shape, rng)
-    return _sensed(picture, layout.size_px, rng), boxes
+    return _sensed(picture, layout.size_px, rng), written
 
 
 def _askew(layout: Layout, rng: np.random.Generator) -> tuple[Floats, Floats]:
@@ -94,11 +102,11 @@ def _askew(layout: Layout, rng: np.random.Generator) -> tuple[Floats, Floats]:
 
 def _written(
     fields: Sequence[Floats], layout: Layout, page_x: Floats, page_y: Floats, rng: np.random.Generator
-) -> tuple[Floats, list[Box]]:
-    """(H, W), the part of each pixel that is under ink, and the boxes of the things."""
+) -> tuple[Floats, list[Written]]:
+    """(H, W), the part of each pixel that is under ink, and the things there."""
     height, width = layout.shape
     ink = np.zeros(layout.shape, np.float32)
-    boxes: list[Box] = []
+    written: list[Written] = []
     reach = int(layout.size_px * 1.05) + 3
     for field, (x, y) in zip(fields, layout.places, strict=False):
         column, row = min(max(int(x), 0), width - 1), min(max(int(y), 0), height - 1)
@@ -108,13 +116,17 @@ def _written(
         scale = layout.size_px / 20 * float(rng.normal(1, 0.06))
         covered = _stamp(field, across, down, scale, rng)
         np.maximum(ink[patch], covered, out=ink[patch])
-        ys, xs = np.flatnonzero((covered > 0.5).any(1)), np.flatnonzero((covered > 0.5).any(0))
-        boxes.append(
-            (left + int(xs[0]), top + int(ys[0]), left + int(xs[-1]) + 1, top + int(ys[-1]) + 1)
-            if len(xs)
-            else (0, 0, 0, 0)
-        )
-    return ink, boxes
+        written.append(_inked(covered > 0.5, left, top))
+    return ink, written
+
+
+def _inked(ink: npt.NDArray[np.bool_], left: int, top: int) -> Written:
+    """A patch of a picture, whose corner is at `left` and `top`, cut to its ink."""
+    ys, xs = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
+    if not len(xs):
+        return Written((0, 0, 0, 0), np.zeros((0, 0), np.bool_))
+    x0, y0, x1, y1 = int(xs[0]), int(ys[0]), int(xs[-1]) + 1, int(ys[-1]) + 1
+    return Written((left + x0, top + y0, left + x1, top + y1), ink[y0:y1, x0:x1])
 
 
 def _stamp(field: Floats, across: Floats, down: Floats, scale: float, rng: np.random.Generator) -> Floats:

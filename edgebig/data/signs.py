@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from edgebig.data import hershey
+
 Line = npt.NDArray[np.float64]
 
 # Strokes between blanks, each a run of places on a grid of 0 to 9, x then y, downwards; "~" opens a round one.
@@ -21,17 +23,28 @@ LETTERS = {
     "r": "0209 ~05335283", "t": "~40486989 0373", "u": "~0207397772 7279",
 }  # fmt: skip
 SIGNS = {
-    "plus": "5059 0595", "equals": "0393 0696", "hash": "3029 7069 0393 0696", "tick": "063990", "minus": "0595",
-    "star": "5059 0595 2188 8128", "less": "900599", "more": "009509", "tilde": "~0623456794",
-    "arrow": "0595 629568", "triangle": "09509909", "percent": "9009 ~0020220200 ~7797997977",
-    "question": "~123061634547 4849", "and": "~99224062163995",
-    "zigzag": "002940598099", "house": "090550959909", "box": "0090990900 0099", "heart": "~52200359937052",
-    "fork": "5059 ~0004569490", "comb": "00099990 4049", "gate": "09009099",
+    "plus": "5059 0595", "equals": "0393 0696", "hash": "3029 7069 0393 0696", "tick": "063990",
+    "star": "5059 0595 2188 8128", "less": "900599", "tilde": "~0623456794",
+    "arrow": "0595 629568", "triangle": "09509909", "percent": "9009 ~0020220200 ~7797997977", "and": "~99224062163995",
+    "zigzag": "002940598099", "box": "0090990900 0099", "heart": "~52200359937052", "comb": "00099990 4049",
 }  # fmt: skip
 SCRIBBLES = ("tangle", "loops")
-KINDS = (*LETTERS, *SIGNS, *SCRIBBLES, "blot", "bars")
-# Letters and scribbles are what stands on paper beside digits; of signs there are many, and few of each.
-_WEIGHTS = np.array([*(1.0 for _ in LETTERS), *(0.6 for _ in SIGNS), 8.0, 3.0, 2.0, 2.0])
+KINDS = (*LETTERS, *SIGNS, *hershey.letters(), *SCRIBBLES, "blot", "bars")
+# Those that a net takes for digits most are drawn more often.
+_HARD = frozenset(("a", "a of print", "and", "C", "c", "e", "h", "n", "r", "t", "u"))
+
+
+def _weight(kind: str) -> float:
+    """How often a kind is drawn. Letters and scribbles are what stands on paper beside digits."""
+    if kind in _ELSE:
+        return _ELSE[kind]
+    letter = kind.rpartition(" ")[2]
+    more = 2.0 if kind in _HARD or letter in _HARD else 1.0
+    return more * (1.0 if kind in LETTERS else 0.6 if kind in SIGNS else 0.25)
+
+
+_ELSE = {"tangle": 20.0, "loops": 6.0, "blot": 3.0, "bars": 3.0}
+_WEIGHTS = np.array([_weight(kind) for kind in KINDS])
 _SHAKY = 0.045  # how far a hand misses a place, in sizes of the box
 _POINTS = 8  # of a round stroke between two places
 
@@ -44,13 +57,15 @@ def pick(count: int, rng: np.random.Generator) -> list[str]:
 def draw(kind: str, rng: np.random.Generator) -> list[Line]:
     """The lines (n, 2), x and y, of a thing of `KINDS`, as `rng`'s hand draws it."""
     if kind == "tangle":
-        return [_tangle(rng, int(rng.integers(4, 18)), reach=float(rng.uniform(0.2, 0.4)))]
+        return [_tangle(rng, int(rng.integers(7, 18)), reach=float(rng.uniform(0.2, 0.4)))]
     if kind == "loops":
         return [_loops(rng)]
     if kind == "blot":
         return [_tangle(rng, 24, reach=float(rng.uniform(0.05, 0.15)))]
     if kind == "bars":
         return _bars(rng)
+    if kind in hershey.letters():
+        return hershey.draw(kind, rng)
     strokes = (LETTERS | SIGNS)[kind].split()
     squeezed = np.array([rng.uniform(0.55, 1.0), 1.0])
     return [_stroke(stroke, rng) * squeezed + (1 - squeezed) / 2 for stroke in strokes]
@@ -69,8 +84,8 @@ def _tangle(rng: np.random.Generator, knots: int, reach: float) -> Line:
 def _loops(rng: np.random.Generator) -> Line:
     """A spring drawn out: three loops or more, since one may be a digit; lying, since a thick pen makes a 1 of it."""
     t = np.linspace(0, 2 * np.pi * rng.uniform(3, 7), 200)
-    drift, turn = rng.uniform(0.1, 0.6), rng.uniform(-0.6, 0.6)
-    spring = np.stack([drift * t + np.cos(t), rng.uniform(0.6, 2.0) * np.sin(t)], 1)
+    drift, turn = rng.uniform(0.1, 0.6), rng.uniform(-0.4, 0.4)
+    spring = np.stack([drift * t + np.cos(t), rng.uniform(0.9, 2.0) * np.sin(t)], 1)
     spring = spring @ np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     middle, side = (spring.min(0) + spring.max(0)) / 2, float(np.ptp(spring, axis=0).max())
     return np.asarray((spring - middle) / side + 0.5)

@@ -15,7 +15,6 @@ from edgebig.data import paper, source
 from edgebig.data.examples import Examples, Splits
 from edgebig.data.taught import NOTHING
 from edgebig.errors import EdgebigError
-from edgebig.ondevice.preprocess import Digit
 from edgebig.recipe import Augment, Data, Paper
 
 
@@ -28,42 +27,6 @@ def embedded() -> Splits:
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     return tmp_path / "edgebig" / "paper"
-
-
-def digit(x: int, y: int, width: int, height: int) -> Digit:
-    return Digit((x, y, width, height), np.full((28, 28), x, np.uint8), 0)
-
-
-def told(digits: list[Digit], boxes: list[Any], labels: list[int]) -> list[tuple[int, int]]:
-    """x of what is told, and its label."""
-    found = paper.match(digits, boxes, np.array(labels), size_px=40)
-    return [(int(image[0, 0]), label) for image, label in found]
-
-
-def test_a_box_on_a_thing_has_its_label() -> None:
-    assert told([digit(102, 50, 26, 40), digit(10, 52, 30, 38)], [(10, 50, 40, 90), (100, 50, 130, 90)], [7, 3]) == [
-        (102, 3), (10, 7),
-    ]  # fmt: skip
-
-
-def test_two_in_one_box_are_no_digit_and_half_of_one_is_nothing_to_learn() -> None:
-    boxes = [(10, 50, 40, 90), (45, 50, 75, 90)]
-    assert told([digit(10, 50, 66, 40)], boxes, [1, 0]) == [(10, NOTHING)]
-    assert told([digit(10, 50, 30, 18)], boxes, [1, 0]) == []
-
-
-def test_what_is_found_where_nothing_stands_is_no_digit_unless_it_could_be_a_one() -> None:
-    assert told([digit(200, 50, 40, 20)], [(10, 50, 40, 90)], [5]) == [(200, NOTHING)]
-    assert told([digit(200, 50, 8, 40)], [(10, 50, 40, 90)], [5]) == []
-    assert told([digit(200, 50, 40, 20)], [], []) == [(200, NOTHING)]
-
-
-def test_a_thing_too_faint_to_be_drawn_is_not_found() -> None:
-    assert told([digit(0, 0, 30, 30)], [(0, 0, 0, 0)], [5]) == [(0, NOTHING)]
-
-
-def test_a_thing_is_told_once() -> None:
-    assert told([digit(10, 50, 30, 40), digit(11, 50, 30, 40)], [(10, 50, 40, 90)], [5]) == [(10, 5)]
 
 
 def test_what_comes_back_are_the_digits_that_were_written(embedded: Splits) -> None:
@@ -129,6 +92,22 @@ def test_its_name_holds_the_code_of_the_preprocessing() -> None:
     assert {
         f"edgebig.ondevice.{name}" for name in ("preprocess", "ink", "parts", "strokes", "sampling")
     } <= set(found)
+
+
+def test_its_name_holds_the_letters_that_are_drawn(
+    embedded: Splits, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    before = paper._identity(embedded.train[:4], 1, 0.5, 1)
+    other = tmp_path / "hershey.txt"
+    other.write_text("sans A RFJ[ RFZ[\n", "ascii")
+    monkeypatch.setattr(paper.hershey, "PATH", other)
+    assert paper._identity(embedded.train[:4], 1, 0.5, 1) != before
+
+
+def test_other_things_are_drawn_where_there_is_no_digit_to_make_a_pair_of(embedded: Splits) -> None:
+    seen = paper.write(embedded.train[:1], np.full(30, -1), np.random.default_rng(0))
+    assert (seen.written, seen.found) == (0, 0)
+    assert len(seen.nothings()) >= 15
 
 
 def test_training_learns_from_them_besides_its_own(embedded: Splits, cache: Path) -> None:

@@ -70,3 +70,21 @@ def test_lines_stand_where_mnist_s_digits_do() -> None:
     assert abs(int(np.ptp(xs)) + 1 - 20 * pen.FINE) <= 2
     assert abs(ys.mean() - 14 * pen.FINE) <= 1
     assert none.min() > pen.REACH / pen.FINE - 0.2
+
+
+def test_a_pair_is_both_digits_20_pixels_long_in_the_middle() -> None:
+    one, other = bar(3), np.rot90(bar(3), axes=(1, 2))
+    for seed in range(30):
+        (pair,) = pen.pairs(one, other, np.random.default_rng(seed))
+        ys, xs = np.nonzero(pair[..., 0] > 64)
+        width, height = np.ptp(xs) + 1, np.ptp(ys) + 1
+        assert 18 <= max(width, height) <= 20
+        assert abs(xs.min() + xs.max() - 27) <= 2
+        assert abs(ys.min() + ys.max() - 27) <= 2
+        # An upright bar has one column, a level one a row: of both there is something.
+        assert (pair[..., 0] > 64).any(0).sum() > 6
+        assert (pair[..., 0] > 64).any(1).sum() > 6
+
+
+def test_a_pair_with_an_empty_picture_is_no_fault() -> None:
+    assert pen.pairs(bar(3), np.zeros_like(bar(3)), np.random.default_rng(0)).any()

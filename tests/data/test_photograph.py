@@ -31,10 +31,14 @@ def test_a_thing_is_in_its_box(seed: int, bar: pen.Floats) -> None:
     rng = np.random.default_rng(seed)
     layout = photograph.lay_out(rng)
     page_x, page_y = photograph._askew(layout, rng)
-    ink, boxes = photograph._written([bar] * len(layout.places), layout, page_x, page_y, rng)
-    assert len(boxes) == len(layout.places)
+    ink, written = photograph._written([bar] * len(layout.places), layout, page_x, page_y, rng)
+    assert len(written) == len(layout.places)
     outside = ink.copy()
-    for (x0, y0, x1, y1), (x, y) in zip(boxes, layout.places, strict=True):
+    for thing, (x, y) in zip(written, layout.places, strict=True):
+        x0, y0, x1, y1 = thing.box
+        assert thing.ink.shape == (y1 - y0, x1 - x0)
+        assert all(thing.ink.any(axis)[[0, -1]].all() for axis in (0, 1))
+        assert (ink[y0:y1, x0:x1][thing.ink] > 0.5).all()
         assert x0 - 2 <= x <= x1 + 2
         assert y0 - 2 <= y <= y1 + 2
         # 20 pixels of MNIST and a pen, seen from nearby or askew.
@@ -57,6 +61,14 @@ def test_a_photograph_follows_its_seed(bar: pen.Floats) -> None:
 def test_an_empty_page_is_a_page() -> None:
     rng = np.random.default_rng(0)
     layout = photograph.lay_out(rng)
-    picture, boxes = photograph.photograph([], layout, rng)
+    picture, written = photograph.photograph([], layout, rng)
     assert picture.shape == layout.shape
-    assert boxes == []
+    assert written == []
+
+
+def test_what_no_pen_reaches_has_no_box() -> None:
+    rng = np.random.default_rng(0)
+    layout = photograph.lay_out(rng)
+    far = np.full((pen.SIDE, pen.SIDE), 9, np.float32)
+    _, written = photograph.photograph([far], layout, rng)
+    assert [(thing.box, thing.ink.size) for thing in written] == [((0, 0, 0, 0), 0)]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgebig.data import signs
+from edgebig.data import hershey, signs
 
 
-@pytest.mark.parametrize("kind", signs.KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in signs.KINDS if kind not in hershey.letters()])
 def test_a_sign_is_lines_in_its_box(kind: str) -> None:
     for seed in range(20):
         lines = signs.draw(kind, np.random.default_rng(seed))
@@ -28,7 +28,7 @@ def test_a_hand_never_draws_the_same_twice_but_by_its_seed() -> None:
 
 
 def test_kinds_are_picked_as_often_as_they_are_met() -> None:
-    picked = signs.pick(4000, np.random.default_rng(0))
+    picked = signs.pick(20_000, np.random.default_rng(0))
     assert set(picked) == set(signs.KINDS)
     scribbles = sum(picked.count(kind) for kind in signs.SCRIBBLES)
     assert 0.15 < scribbles / len(picked) < 0.3
@@ -37,6 +37,13 @@ def test_kinds_are_picked_as_often_as_they_are_met() -> None:
 
 def test_letters_that_are_digits_to_somebody_are_left_out() -> None:
     assert not set("BbDGgIiJjlOoQqSsTyYZz0123456789") & set(signs.LETTERS)
+    assert not {"question", "more", "gate", "fork", "house", "minus"} & set(signs.SIGNS)
+
+
+def test_letters_that_pass_for_digits_most_are_drawn_more_often() -> None:
+    picked = signs.pick(40_000, np.random.default_rng(1))
+    for hard, plain in (("a", "X"), ("and", "hash"), ("bold r", "bold k"), ("serif t", "serif v")):
+        assert picked.count(hard) > 1.3 * picked.count(plain)
 
 
 def test_a_round_stroke_goes_through_its_places() -> None:
