@@ -15,6 +15,7 @@ from edgebig import (
     artifact,
     delegation,
     drivers,
+    errors,
     files,
     lookup,
     partial,
@@ -130,7 +131,7 @@ def measure(
 ) -> Measurement:
     """One session on `target`, which goes on from an `earlier` incomplete record.
 
-    Raises what its driver raises; where that came after a part was measured, Unfinished with that part.
+    Raises what its driver raises; where that, or Ctrl-C, came after a part was measured, Unfinished with that part.
     """
     driver = drivers.connect(target)
     with next(iter(driver.sessions())) as session:
@@ -159,11 +160,12 @@ def measure_in(
         with bar as advance:
             run = _noted(session.run(wanted, settings.whole_deadline_s), seen)
             collect(run, wanted, collected, advance)
-    except DeviceError as error:
+    except (DeviceError, KeyboardInterrupt) as cause:
+        error = errors.of_interrupt(cause)
         if (part := partial.kept(job, seen, error.problem)) is None:
             raise
         record = unfinished(session, job, part, subject, target, settings)
-        raise partial.Unfinished(error, record) from error
+        raise partial.Unfinished(error, record) from cause
     return measurement(session, collected, subject, target, settings)
 
 

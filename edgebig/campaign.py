@@ -28,8 +28,8 @@ from edgebig import device as devices
 from edgebig.artifact import Artifact
 from edgebig.bench import Settings, Subject
 from edgebig.device import AdbDevice, BrowserDevice, Device
-from edgebig.errors import EXIT_DEVICE, EdgebigError
-from edgebig.group import Failure, Outcome
+from edgebig.errors import EXIT_DEVICE, EdgebigError, Failure
+from edgebig.group import Outcome
 from edgebig.measurement import Measurement
 from edgebig.partial import Unfinished, UnfinishedSweep
 from edgebig.progress import say
@@ -168,7 +168,7 @@ def _side_by_side(tasks: Sequence[group.Task], keep: Callable[[Outcome], None], 
         group.run(tasks, keep)
     except KeyboardInterrupt:
         for row in found.rows:
-            say(f"record: {row.path}" if row.path else f"failed: {row.name}")
+            say(f"record: {row.path}" if row.failure is None else f"{row.name}: {row.failure.told}")
         raise
 
 

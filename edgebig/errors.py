@@ -6,6 +6,8 @@ Anything else is a bug and keeps its traceback.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 EXIT_OK = 0
 EXIT_USER = 1
 EXIT_USAGE = 2
@@ -37,7 +39,37 @@ class Shortfall(EdgebigError):
     exit_code = EXIT_SHORTFALL
 
 
+class Interrupted(EdgebigError):
+    """Its user ended it by Ctrl-C, and something is to be told of what is kept (exit 130)."""
+
+    exit_code = EXIT_INTERRUPTED
+
+
 class DeviceError(EdgebigError):
     """The device or its runner failed (exit 4)."""
 
     exit_code = EXIT_DEVICE
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What an EdgebigError said, for another process or for a record."""
+
+    problem: str
+    hint: str
+    exit_code: int
+
+    @classmethod
+    def of(cls, error: EdgebigError | OSError) -> Failure:
+        if isinstance(error, OSError):
+            error = of_machine(error)
+        return cls(error.problem, error.hint, error.exit_code)
+
+    @property
+    def told(self) -> str:
+        return f"{self.problem} ({self.hint})" if self.hint else self.problem
+
+
+def of_interrupt(cause: EdgebigError | KeyboardInterrupt) -> EdgebigError:
+    """Ctrl-C as an error of its user's; any other is what it is."""
+    return cause if isinstance(cause, EdgebigError) else Interrupted("stopped")

@@ -21,7 +21,7 @@ from typing import Any
 
 from edgebig import device, progress
 from edgebig.device import AdbDevice, Device, LocalDevice, McuDevice, SshDevice
-from edgebig.errors import EXIT_DEVICE, EdgebigError, of_machine
+from edgebig.errors import EXIT_DEVICE, EdgebigError, Failure, Interrupted
 
 _HERE = ("this machine",)
 # So long may a session take to end once it was told to: a board that is gone keeps its link for a while.
@@ -34,23 +34,6 @@ class Task:
 
     target: Device
     call: Callable[[], Any]
-
-
-@dataclass(frozen=True)
-class Failure:
-    """As an EdgebigError says it."""
-
-    problem: str
-    hint: str
-    exit_code: int
-
-    @classmethod
-    def of(cls, error: EdgebigError) -> Failure:
-        return cls(error.problem, error.hint, error.exit_code)
-
-    @property
-    def told(self) -> str:
-        return f"{self.problem} ({self.hint})" if self.hint else self.problem
 
 
 @dataclass(frozen=True)
@@ -76,7 +59,8 @@ def load(names: str) -> list[Device]:
 def run(tasks: Sequence[Task], done: Callable[[Outcome], None] = lambda outcome: None) -> list[Outcome]:
     """Does all tasks, boards side by side and those of one board in turn; gives their outcomes in the order of `tasks`.
 
-    `done` is called as each ends, whatever becomes of the others. Ctrl-C ends all of them. An exception that is not
+    `done` is called as each ends, whatever becomes of the others. Ctrl-C ends all of them; `done` is then told of those
+    that keep what they have. An exception that is not
     the user's or the device's fault is raised once the others have ended.
     """
     places: dict[tuple[object, ...], list[Task]] = {}
@@ -111,7 +95,7 @@ def _run_wave(
     wave: Sequence[Sequence[Task]], shown: progress.Several, ended: Callable[[Outcome], None]
 ) -> None:
     bugs: list[str] = []
-    with _workers(wave) as workers:
+    with _workers(wave, ended) as workers:
         todo = {connection: [task.target.name for task in tasks] for connection, tasks in workers.items()}
         while todo:
             for connection in wait(list(todo)):
@@ -140,8 +124,13 @@ _DIED = Failure("its process died in the middle", "is memory short? Measure it a
 
 
 @contextlib.contextmanager
-def _workers(wave: Sequence[Sequence[Task]]) -> Iterator[Mapping[Connection, Sequence[Task]]]:
-    """A process for each; at the end none is left, and where the block fails they are told to stop first."""
+def _workers(
+    wave: Sequence[Sequence[Task]], ended: Callable[[Outcome], None]
+) -> Iterator[Mapping[Connection, Sequence[Task]]]:
+    """A process for each; at the end none is left, and where the block fails they are told to stop first.
+
+    `ended`: told of what a task says as it stops, of what it keeps.
+    """
     # Not forked: this process may have threads.
     context = multiprocessing.get_context("spawn")
     workers: dict[Connection, tuple[Any, Sequence[Task]]] = {}
@@ -162,7 +151,7 @@ def _workers(wave: Sequence[Sequence[Task]]) -> Iterator[Mapping[Connection, Seq
     finally:
         limit_s = time.monotonic() + _STOP_LIMIT_S
         for connection, (process, _) in workers.items():
-            _see_off(connection, process, limit_s)
+            _see_off(connection, process, limit_s, ended)
 
 
 @contextlib.contextmanager
@@ -175,12 +164,14 @@ def _without_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 
 
-def _see_off(connection: Connection, process: Any, limit_s: float) -> None:
+def _see_off(connection: Connection, process: Any, limit_s: float, ended: Callable[[Outcome], None]) -> None:
     """Waits for its end. What it still says is read, lest it wait for that; past `limit_s` it is killed."""
     try:
         with contextlib.suppress(EOFError, OSError):
             while (left_s := limit_s - time.monotonic()) > 0 and connection.poll(left_s):
-                connection.recv()
+                kind, _, value = connection.recv()
+                if kind == "outcome":
+                    ended(value)
         process.join(max(1.0, limit_s - time.monotonic()))
     finally:
         process.kill()
@@ -205,10 +196,10 @@ def _work(tasks: Sequence[Task], connection: Connection) -> None:
             progress.relay(partial(send, "progress", name))
             try:
                 send("outcome", name, Outcome(name, result=task.call()))
-            except EdgebigError as error:
+            except (EdgebigError, OSError) as error:
                 send("outcome", name, Outcome(name, failure=Failure.of(error)))
-            except OSError as error:
-                send("outcome", name, Outcome(name, failure=Failure.of(of_machine(error))))
+                if isinstance(error, Interrupted):
+                    raise KeyboardInterrupt from None
             except Exception:  # noqa: BLE001  # A bug: its traceback is told in the parent, by the one who names bugs.
                 send("bug", name, traceback.format_exc())
     except KeyboardInterrupt:

@@ -14,6 +14,7 @@ from edgebig import artifact, energy, files, stats
 from edgebig.check.tflite import Parity
 from edgebig.drivers.protocol import Provenance
 from edgebig.energy import Energy
+from edgebig.errors import Failure
 from edgebig.micro.fit import Fit
 from edgebig.profile import Profile
 from edgebig.recipe import Spec
@@ -179,14 +180,6 @@ class Truth(Spec):
     labels: tuple[int, ...]
 
 
-class Fault(Spec):
-    """What an EdgebigError said."""
-
-    problem: str
-    hint: str
-    exit_code: int
-
-
 class Turned(Spec):
     """A setting of a sweep that was cut off: the device as it then is, how many of its `turns` were whole, the name of
     its `record` in the same folder (of no turn there is none), and why it was left out, if it was.
@@ -196,11 +189,12 @@ class Turned(Spec):
     device: Open
     turns: int
     record: str = ""
-    failure: Fault | None = None
+    failure: Failure | None = None
 
 
 class Incomplete(Spec):
-    """The device went away (`why`): `processes` of the `of` wanted are whole, and `answers` of the `answers_of` are in.
+    """The device went away, or it was stopped (`why`): `processes` of the `of` wanted are whole, and `answers` of the
+    `answers_of` are in.
 
     `job` and `events`: to go on from; `sweep`: all settings, in their order, where this is one of them.
     """

@@ -11,18 +11,19 @@ from typing import Any
 
 from edgebig import measurement as measurements
 from edgebig.drivers.protocol import Event, Job
-from edgebig.errors import DeviceError, EdgebigError
+from edgebig.errors import EdgebigError
 from edgebig.measurement import Incomplete, Measurement, Open, Turned
 
 
-class Unfinished(DeviceError):
-    """The device failed after a part was measured, which `measurement` holds; `keep` writes it down."""
+class Unfinished(EdgebigError):
+    """It ended by `error` after a part was measured, which `measurement` holds; `keep` writes it down."""
 
-    def __init__(self, error: DeviceError, measurement: Measurement) -> None:
+    def __init__(self, error: EdgebigError, measurement: Measurement) -> None:
         super().__init__(error.problem, error.hint)
+        self.error = error
         self.measurement = measurement
 
-    def keep(self, path: Path) -> DeviceError:
+    def keep(self, path: Path) -> EdgebigError:
         """Writes the incomplete record; gives the error that says where it is and how to go on."""
         measurements.save(self.measurement, path)
         part = self.measurement.incomplete
@@ -30,20 +31,18 @@ class Unfinished(DeviceError):
         what = f"{part.processes} of {part.of} processes"
         if part.processes == 0 and part.answers_of:
             what = f"{part.answers:,} of {part.answers_of:,} answers and no process"
-        return DeviceError(
-            f"{self.problem}\n{what} are kept in {path}",
-            f"{self.hint}; then go on with: edgebig bench --resume {path}",
-        )
+        return _kept(self.error, f"{what} are kept in {path}", f"go on with: edgebig bench --resume {path}")
 
 
-class UnfinishedSweep(DeviceError):
-    """The device went away after some turns of a sweep. `settings`: all of them, each with its record if it has one."""
+class UnfinishedSweep(EdgebigError):
+    """It ended by `error` after some turns of a sweep. `settings`: all of them, each with its record if it has one."""
 
-    def __init__(self, error: DeviceError, settings: Sequence[tuple[Turned, Measurement | None]]) -> None:
+    def __init__(self, error: EdgebigError, settings: Sequence[tuple[Turned, Measurement | None]]) -> None:
         super().__init__(error.problem, error.hint)
+        self.error = error
         self.settings = tuple(settings)
 
-    def keep(self, places: Mapping[str, Path]) -> DeviceError:
+    def keep(self, places: Mapping[str, Path]) -> EdgebigError:
         """Writes a record for each setting to its label's place, as `Unfinished.keep` does."""
         sweep = tuple(
             turned.model_copy(update={"record": places[turned.label].name}) for turned, _ in self.settings
@@ -57,10 +56,16 @@ class UnfinishedSweep(DeviceError):
             first, turns, wanted = first or places[turned.label], turns + part.processes, part.of
         assert first is not None
         of = wanted * sum(turned.failure is None for turned in sweep)
-        return DeviceError(
-            f"{self.problem}\n{turns} of {of} turns are kept, in a record for each setting in {first.parent}",
-            f"{self.hint}; then go on with all of them: edgebig bench --resume {first}",
+        return _kept(
+            self.error,
+            f"{turns} of {of} turns are kept, in a record for each setting in {first.parent}",
+            f"go on with all of them: edgebig bench --resume {first}",
         )
+
+
+def _kept(error: EdgebigError, what: str, how: str) -> EdgebigError:
+    """The same error, which tells what is kept and how to go on."""
+    return type(error)(f"{error.problem}\n{what}", f"{error.hint}; then {how}" if error.hint else how)
 
 
 def kept(job: Job, events: Sequence[Event], why: str) -> Incomplete | None:

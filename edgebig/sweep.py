@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from edgebig import bench, collecting, drivers, partial, stats
+from edgebig import bench, collecting, drivers, errors, partial, stats
 from edgebig.bench import Settings, Subject
 from edgebig.collecting import Collected
 from edgebig.device import Device
 from edgebig.drivers.protocol import Event, Job, Session
 from edgebig.drivers.shell import LinkFault
-from edgebig.errors import DeviceError, EdgebigError
-from edgebig.measurement import Fault, Measurement, ModelResult, Open, Turned
+from edgebig.errors import DeviceError, EdgebigError, Failure
+from edgebig.measurement import Measurement, ModelResult, Open, Turned
 from edgebig.progress import Advance, track
 from edgebig.recipe import validate
 
@@ -84,8 +84,8 @@ def sweep(
     """Measures each of `wanted` on `target` in one session: a process of each, then one of each the other way round.
 
     A setting that fails is left out from there on. `earlier`: by its label the incomplete record of a setting that is
-    gone on with, or why it was left out. Raises UnfinishedSweep where the board is gone after some turns, as
-    `bench.measure` does where it is before, and where all settings fail.
+    gone on with, or why it was left out. Raises UnfinishedSweep where the board is gone or its user stops it after some
+    turns, as `bench.measure` does where that is before, and where all settings fail.
     """
     driver = drivers.connect(target)
     with next(iter(driver.sessions())) as session:
@@ -95,11 +95,12 @@ def sweep(
             one.go_on_from(earlier.get(one.label), session)
         try:
             _take_turns(session, turns, settings)
-        except LinkFault as error:
+        except (LinkFault, KeyboardInterrupt) as cause:
             if not any(one.done for one in turns if one.failure is None):
                 raise
+            error = errors.of_interrupt(cause)
             cut = [one.cut_off(session, subject, settings, error.problem) for one in turns]
-            raise partial.UnfinishedSweep(error, cut) from error
+            raise partial.UnfinishedSweep(error, cut) from cause
         swept = tuple(one.swept(session, subject, settings) for one in turns)
     _check_any(target, swept)
     best = (_best(number, swept) for number in range(len(subject.artifacts)))
@@ -147,9 +148,7 @@ class _Turns:
         facts = Open.model_validate(self.variant.facts())
         turned = Turned(label=self.label, device=facts, turns=0 if self.failure else self.done)
         if self.failure is not None:
-            error = self.failure
-            fault = Fault(problem=error.problem, hint=error.hint, exit_code=error.exit_code)
-            return turned.model_copy(update={"failure": fault}), None
+            return turned.model_copy(update={"failure": Failure.of(self.failure)}), None
         if not self.done:
             return turned, None
         part = partial.incomplete(self.job, self.events, self.done, why)

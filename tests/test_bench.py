@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgebig import artifact, bench, device, drivers, measurement, results, stats
+from edgebig import artifact, bench, device, drivers, measurement, partial, results, stats
 from edgebig.artifact import Artifact
 from edgebig.bench import Settings
 from edgebig.data import source
@@ -305,8 +305,8 @@ def test_the_time_of_wrong_answers_is_compared_with_nothing(measured: Measuremen
 # ---------------------------------------------------------------- Ctrl-C and kill -9
 
 
-def start_bench(path: Path) -> subprocess.Popen[str]:
-    options = ["--examples", "20", "--processes", "2", "--rounds", "2", "--samples", "2"]
+def start_bench(path: Path, *more: str) -> subprocess.Popen[str]:
+    options = ["--examples", "20", "--processes", "2", "--rounds", "2", "--samples", "2", *more]
     return subprocess.Popen(
         [sys.executable, "-m", "edgebig", "bench", str(path), *options],
         env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -318,10 +318,17 @@ def on_the_device() -> list[int]:
     """The processes of a runner from this test's own cache folder."""
     word, found = os.environ["XDG_CACHE_HOME"].encode(), []
     for path in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if word in (path / "cmdline").read_bytes():
-                found.append(int(path.name))
+        if word in command_line(int(path.name)):
+            found.append(int(path.name))
     return found
+
+
+def command_line(pid: int) -> bytes:
+    """Nothing of one that is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def wait_until(condition: Any, seconds: float = 30.0) -> None:
@@ -341,7 +348,32 @@ def test_ctrl_c_ends_it_cleanly(tmp_path: Path) -> None:
     assert running.returncode == 130
     assert "Traceback" not in out + err
     wait_until(lambda: not on_the_device())
-    assert not (tmp_path / "bench").exists()
+    # Some answers may have been in already.
+    for path in (tmp_path / "bench").glob("*"):
+        assert partial.load(path)[1].processes == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: /proc")
+def test_ctrl_c_keeps_the_processes_that_were_whole(tmp_path: Path) -> None:
+    running = start_bench(model(tmp_path).path, "--processes", "500")
+    began: set[int] = set()
+
+    def several_began() -> bool:
+        began.update(pid for pid in on_the_device() if b"child" in command_line(pid))
+        return len(began) >= 10  # Some give the answers, and what else comes first.
+
+    wait_until(several_began)
+    os.killpg(running.pid, signal.SIGINT)
+    out, err = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert "Traceback" not in out + err
+    (path,) = (tmp_path / "bench").glob("*")
+    record, part = partial.load(path)
+    assert 1 <= part.processes < part.of == 500
+    assert len(record.models[0].latency.processes) == part.processes
+    assert f"edgebig: stopped\n{part.processes} of 500 processes are kept in {path}\n" in err
+    assert f"edgebig bench --resume {path}" in err
 
 
 @pytest.mark.slow

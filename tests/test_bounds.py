@@ -18,8 +18,7 @@ from edgebig.bench import Settings
 from edgebig.bounds import Bounds, Outcome
 from edgebig.campaign import Found, Row
 from edgebig.data import source
-from edgebig.errors import EdgebigError
-from edgebig.group import Failure
+from edgebig.errors import EdgebigError, Failure
 from edgebig.measurement import Latency, Measurement
 from edgebig.recipe import Data
 from edgebig.report.bounds import cases

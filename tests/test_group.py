@@ -139,6 +139,31 @@ if __name__ == "__main__":
 """
 
 
+_KEEPERS = """
+import sys, time
+from functools import partial
+from pathlib import Path
+from edgebig import group
+from edgebig.device import FakeDevice, SshDevice
+from edgebig.errors import Interrupted
+def work(begun):
+    try:
+        begun.touch()
+        time.sleep(600)
+    except KeyboardInterrupt:
+        raise Interrupted("stopped, a part is kept", "go on") from None
+if __name__ == "__main__":
+    board = SshDevice(kind="ssh", name="b", address="b")
+    targets = [FakeDevice(name="a"), board, board.model_copy(update={"name": "later"})]
+    begun = Path(__file__).parent
+    tasks = [group.Task(target, partial(work, begun / target.name)) for target in targets]
+    try:
+        group.run(tasks, lambda found: print(found, flush=True))
+    except KeyboardInterrupt:
+        sys.exit(130)
+"""
+
+
 def _children(pid: int) -> list[int]:
     found = [pid]
     for parent in found:
@@ -159,18 +184,36 @@ def _until(done: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: /proc")
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_nothing_is_left_where_it_is_stopped(tmp_path: Path, how: signal.Signals) -> None:
-    script = tmp_path / "sleepers.py"
-    script.write_text(_SLEEPERS)
+def _two_at_work(script: Path, code: str) -> subprocess.Popen[str]:
+    script.write_text(code)
     running = subprocess.Popen(
         [sys.executable, str(script)], env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     # Of two workers and the tracker of multiprocessing; a worker that has setsid behind it is at its task.
     _until(lambda: sum(os.getsid(pid) == pid for pid in _children(running.pid)) == 2)
+    return running
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: /proc")
+def test_what_is_kept_where_it_is_stopped_is_told_and_no_other_task_begins(tmp_path: Path) -> None:
+    running = _two_at_work(tmp_path / "keepers.py", _KEEPERS)
+    _until(lambda: (tmp_path / "a").exists() and (tmp_path / "b").exists())
+    os.killpg(running.pid, signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+    assert (running.returncode, err) == (130, "")
+    told = sorted(out.splitlines())
+    assert [line.split("'")[1] for line in told] == ["a", "b"]
+    assert all("a part is kept" in line for line in told)
+    assert not (tmp_path / "later").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: /proc")
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_nothing_is_left_where_it_is_stopped(tmp_path: Path, how: signal.Signals) -> None:
+    running = _two_at_work(tmp_path / "sleepers.py", _SLEEPERS)
     children = _children(running.pid)
     os.kill(running.pid, how) if how == signal.SIGKILL else os.killpg(running.pid, how)
     out, err = running.communicate(timeout=60)

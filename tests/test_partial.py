@@ -100,7 +100,13 @@ def test_another_job_is_not_gone_on_with() -> None:
     assert partial.rest(JOB.model_copy(update={"models": named}), part).resume_from == 3
 
 
-def benched(monkeypatch: pytest.MonkeyPatch, dies: bool, earlier: Measurement | None = None) -> Measurement:
+GONE = DeviceError("it went away", "bring it back")
+
+
+def benched(
+    monkeypatch: pytest.MonkeyPatch, ends_by: BaseException | None, earlier: Measurement | None = None
+) -> Measurement:
+    """Of three processes; in the last one `ends_by` is raised."""
     from edgebig.drivers.fake import FakeSession
 
     run = FakeSession.run
@@ -108,8 +114,8 @@ def benched(monkeypatch: pytest.MonkeyPatch, dies: bool, earlier: Measurement | 
     def cut_off(self: FakeSession, job: Job, deadline_s: float) -> Any:
         for event in run(self, job, deadline_s):
             yield event
-            if dies and event.get("process") == 2:
-                raise DeviceError("it went away", "bring it back")
+            if ends_by is not None and event.get("process") == 2:
+                raise ends_by
 
     models = [artifact.load(GOLDEN / f"digits-{name}.tflite") for name in ("int8", "float32")]
     with monkeypatch.context() as patched:
@@ -119,17 +125,25 @@ def benched(monkeypatch: pytest.MonkeyPatch, dies: bool, earlier: Measurement | 
         )
 
 
-def test_the_part_is_a_record_that_is_gone_on_with(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("ends_by", "why", "before", "code"),
+    [(GONE, "it went away", "bring it back; then ", 4), (KeyboardInterrupt(), "stopped", "", 130)],
+    ids=["gone", "Ctrl-C"],
+)
+def test_the_part_is_a_record_that_is_gone_on_with(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ends_by: BaseException, why: str, before: str, code: int
+) -> None:
     pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert")
-    with pytest.raises(partial.Unfinished, match="it went away") as caught:
-        benched(monkeypatch, dies=True)
+    with pytest.raises(partial.Unfinished, match=why) as caught:
+        benched(monkeypatch, ends_by)
     told = caught.value.keep(tmp_path / "part.json")
-    assert told.problem == f"it went away\n2 of 3 processes are kept in {tmp_path}/part.json"
-    assert told.hint == f"bring it back; then go on with: edgebig bench --resume {tmp_path}/part.json"
+    assert told.problem == f"{why}\n2 of 3 processes are kept in {tmp_path}/part.json"
+    assert told.hint == f"{before}go on with: edgebig bench --resume {tmp_path}/part.json"
+    assert told.exit_code == code
     record, part = partial.load(tmp_path / "part.json")
-    assert (part.processes, part.of, part.why) == (2, 3, "it went away")
+    assert (part.processes, part.of, part.why) == (2, 3, why)
     assert [len(model.latency.processes) for model in record.models] == [2, 2]
-    whole = benched(monkeypatch, dies=False, earlier=record)
+    whole = benched(monkeypatch, None, earlier=record)
     assert whole.incomplete is None
     assert [len(model.latency.processes) for model in whole.models] == [3, 3]
     assert whole.models[0].predictions == record.models[0].predictions
@@ -141,9 +155,9 @@ def test_the_part_is_a_record_that_is_gone_on_with(monkeypatch: pytest.MonkeyPat
 def test_another_machine_does_not_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert")
     with pytest.raises(partial.Unfinished) as caught:
-        benched(monkeypatch, dies=True)
+        benched(monkeypatch, GONE)
     other = caught.value.measurement.model_copy(
         update={"machine": measurement.Open.model_validate({"machine": "fake", "cpu": "another"})}
     )
     with pytest.raises(EdgebigError, match="on another machine: cpu was another, now none"):
-        benched(monkeypatch, dies=False, earlier=other)
+        benched(monkeypatch, None, earlier=other)

@@ -76,11 +76,13 @@ def test_settings_that_a_device_cannot_have(
 
 # ---------------------------------------------------------------- turns
 
+Faults = dict[tuple[str, int], BaseException]
+
 
 class Recorder(FakeSession):
     """The fake device, which notes its jobs, and fails those that `faults` says."""
 
-    def __init__(self, faults: dict[tuple[str, int], EdgebigError]) -> None:
+    def __init__(self, faults: Faults) -> None:
         super().__init__()
         self.faults = faults
         self.jobs: list[Job] = []
@@ -101,9 +103,7 @@ class DriverOf:
         yield contextlib.nullcontext(self.session)
 
 
-def swept(
-    monkeypatch: pytest.MonkeyPatch, delegates: list[str], faults: dict[tuple[str, int], EdgebigError]
-) -> tuple[Recorder, Any]:
+def swept(monkeypatch: pytest.MonkeyPatch, delegates: list[str], faults: Faults) -> tuple[Recorder, Any]:
     session = Recorder(faults)
     monkeypatch.setattr(drivers, "connect", lambda target: DriverOf(session))
     target = FakeDevice(name="fake")
@@ -124,7 +124,7 @@ def test_turns_go_there_and_back_and_answers_are_asked_for_once(monkeypatch: pyt
 
 
 def test_a_setting_that_fails_is_left_out_from_there_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    faults: dict[tuple[str, int], EdgebigError] = {
+    faults: Faults = {
         ("gpu", 0): DeviceError("no GPU", "buy one"),
         ("none", 2): DeviceError("killed", "again"),
     }
@@ -139,7 +139,7 @@ def test_a_setting_that_fails_is_left_out_from_there_on(monkeypatch: pytest.Monk
 
 
 def test_where_every_setting_fails_each_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    faults: dict[tuple[str, int], EdgebigError] = {
+    faults: Faults = {
         ("gpu", 0): EdgebigError("no GPU", "buy one"),
         ("none", 0): DeviceError("killed", "again"),
     }
@@ -154,11 +154,13 @@ def test_a_board_that_is_gone_before_any_turn_leaves_nothing(monkeypatch: pytest
         swept(monkeypatch, ["gpu", "none"], {("gpu", 0): LinkFault("gone", "plug it in")})
 
 
-def cut_off(monkeypatch: pytest.MonkeyPatch, folder: Path) -> tuple[DeviceError, dict[str, Path]]:
+def cut_off(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, by: BaseException | None = None
+) -> tuple[EdgebigError, dict[str, Path]]:
     """A sweep over three settings, of which one fails, another is cut off in its second turn."""
-    faults: dict[tuple[str, int], EdgebigError] = {
+    faults: Faults = {
         ("gpu", 0): DeviceError("no GPU", "buy one"),
-        ("none", 1): LinkFault("gone", "plug it in"),
+        ("none", 1): by or LinkFault("gone", "plug it in"),
     }
     with pytest.raises(UnfinishedSweep) as caught:
         swept(monkeypatch, ["gpu", "none", "xnnpack"], faults)
@@ -187,8 +189,17 @@ def test_the_turns_before_a_board_is_gone_are_kept(monkeypatch: pytest.MonkeyPat
         ]  # fmt: skip
 
 
-def test_a_sweep_that_was_cut_off_is_gone_on_with(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    _, places = cut_off(monkeypatch, tmp_path)
+def test_ctrl_c_before_any_turn_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        swept(monkeypatch, ["gpu", "none"], {("gpu", 0): KeyboardInterrupt()})
+
+
+@pytest.mark.parametrize("by", [None, KeyboardInterrupt()], ids=["gone", "Ctrl-C"])
+def test_a_sweep_that_was_cut_off_is_gone_on_with(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, by: BaseException | None
+) -> None:
+    told, places = cut_off(monkeypatch, tmp_path, by)
+    assert (told.exit_code, told.problem.splitlines()[0]) == ((4, "gone") if by is None else (130, "stopped"))
     session = Recorder({})
     found = gone_on_with(monkeypatch, places["xnnpack"], session)
     # Neither the one that failed again, nor a turn twice; and there and back as ever.

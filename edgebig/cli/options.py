@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edgebig.errors import EXIT_OK, EXIT_SHORTFALL, EdgebigError
+from edgebig.errors import EXIT_OK, EXIT_SHORTFALL, EdgebigError, Failure
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Set = Annotated[
@@ -91,9 +91,8 @@ def error_as_xml(path: Path | None, suite: str, subject: str) -> Iterator[None]:
     try:
         yield
     except (EdgebigError, OSError) as error:
-        hint = getattr(error, "hint", "")
-        told = f"{error} ({hint})" if hint else str(error)
-        files.write_text(path, junit.document(suite, [junit.Case(subject, "measured", "ERROR", told)], {}))
+        case = junit.Case(subject, "measured", "ERROR", Failure.of(error).told)
+        files.write_text(path, junit.document(suite, [case], {}))
         raise
 
 

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from edgebig.campaign import Found, Row
-from edgebig.group import Failure
+from edgebig.errors import Failure
 from edgebig.measurement import Open
 from edgebig.report import several
 from edgebig.sweep import Best, Rival
