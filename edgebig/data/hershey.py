@@ -12,7 +12,9 @@ import numpy.typing as npt
 PATH = Path(__file__).with_name("hershey.txt")
 Line = npt.NDArray[np.float64]
 
-_SLANT, _SQUEEZE = 0.2, 0.15  # standard deviations: pixels a pixel, and of the logarithm of width over height
+# Standard deviations: of a slant, in pixels a pixel; of the logarithms of width over height, and of the power that
+# moves what is in a letter's middle, so that bowls grow or shrink; of where a stroke starts, in sizes of the letter.
+_SLANT, _SQUEEZE, _PROPORTION, _APART = 0.2, 0.15, 0.25, 0.025
 _BENT = 0.045  # how far a hand misses a place at most, in sizes of the letter
 _WAVES = (0.4, 1.3)  # of what it misses by, along a letter's side
 _SHAKY = 0.006
@@ -33,8 +35,9 @@ def letters() -> dict[str, tuple[Line, ...]]:
 
 
 def draw(kind: str, rng: np.random.Generator) -> list[Line]:
-    """The strokes (n, 2) of a letter of `letters`, as `rng`'s hand draws it: slanted, bent, now and then round."""
-    lines = [_dense(line) for line in letters()[kind]]
+    """The strokes (n, 2) of a letter of `letters`, as `rng`'s hand draws it: slanted, bent, of other proportions."""
+    power = np.exp(rng.normal(0, _PROPORTION, 2))
+    lines = [np.maximum(_dense(line), 0) ** power + rng.normal(0, _APART, 2) for line in letters()[kind]]
     if rng.random() < _ROUNDED:
         lines = [_rounded(line) for line in lines]
     squeeze, slant = np.exp(rng.normal(0, _SQUEEZE)), rng.normal(0, _SLANT)

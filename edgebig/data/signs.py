@@ -31,7 +31,7 @@ SIGNS = {
 SCRIBBLES = ("tangle", "loops")
 KINDS = (*LETTERS, *SIGNS, *hershey.letters(), *SCRIBBLES, "blot", "bars")
 # Those that a net takes for digits most are drawn more often.
-_HARD = frozenset(("a", "a of print", "and", "C", "c", "e", "h", "n", "r", "t", "u"))
+_HARD = frozenset(("a", "a of print", "and", "C", "c", "d", "e", "F", "h", "n", "P", "p", "r", "t", "u"))
 
 
 def _weight(kind: str) -> float:
