@@ -34,14 +34,16 @@ def of_outlines(images: Images) -> Floats:
 def pairs(first: Images, second: Images, rng: np.random.Generator) -> Images:
     """uint8 (N, 28, 28, 1) each -> (N, 28, 28, 1): two digits beside each other, 20 pixels long.
 
-    From as far apart as in small writing to one in the other; one pair in ten stands over each other.
+    From as far apart as in small writing to a little of one in the other, but never so far that one is left; one pair
+    in ten stands over each other.
     """
     made = np.zeros_like(first)
     for place, both in enumerate(zip(first[..., 0], second[..., 0], strict=True)):
         across = bool(rng.random() < 0.9)
         a, b = (_cut(one if across else one.T) for one in both)
-        step = max(1, a.shape[1] + int(rng.integers(-4, 4)))
-        sheet = np.zeros((max(len(a), len(b)), max(step + b.shape[1], a.shape[1])), np.uint8)
+        most = min(a.shape[1], b.shape[1]) // 5
+        step = a.shape[1] + int(rng.integers(-min(3, most), 5))
+        sheet = np.zeros((max(len(a), len(b)), step + b.shape[1]), np.uint8)
         for part, left in ((a, 0), (b, step)):
             top = (len(sheet) - len(part)) // 2
             where = np.s_[top : top + len(part), left : left + part.shape[1]]
