@@ -113,14 +113,19 @@ def drawn_glyphs(font: Any, glyphs: list[str]) -> Examples:
 
 
 def lettered(judge: Judge, font: Any, glyphs: list[str]) -> dict[str, Any]:
-    """Letters of a typeface or a hand, written on paper: none of them is a digit."""
+    """Letters and signs of a typeface or a hand, on paper: none is a digit, though ? and > are a 7 to many."""
     letters = drawn_glyphs(font, glyphs)
     things = np.random.default_rng(7).permutation(np.repeat(np.arange(len(letters)), GLYPH_COPIES))
     seen = paper.write(letters, things, np.random.default_rng(8)).digits()
     known = judge.is_known(judge.scores(seen))
     names = [glyphs[label] for label in seen.labels[known]]
     worst = {name: names.count(name) for name in sorted(set(names), key=names.count, reverse=True)[:6]}
-    return {"taken_for_digits": share(int(known.sum()), len(seen)), "most_often": worst}
+    is_letter = np.array([glyph.isalpha() for glyph in glyphs])[seen.labels]
+    return {
+        "taken_for_digits": share(int(known.sum()), len(seen)),
+        "letters_alone": share(int((known & is_letter).sum()), int(is_letter.sum())),
+        "most_often": worst,
+    }
 
 
 def hands(judge: Judge, fonts: list[Path]) -> dict[str, Any]:
