@@ -3,9 +3,10 @@ and whether its predictions are Python's.
 
     python tools/bench_page.py [MODEL.tflite] [--visits 7] [--json docs/measurements/phone-page.json]
 
-The page comes from the real server over http on localhost, through a relay that counts what really passes, headers
-too. Each first visit is one of a fresh profile; the second is the same profile's, the page loaded anew. The time runs
-from the opening of the address (what the QR code holds) to the first inference of the model on the page.
+The page comes from the real server, over http on localhost (as with --usb) and over https with a certificate that the
+browser does not trust (as in a network), through a relay that counts what really passes, headers and handshakes too.
+Each first visit is one of a fresh profile; at the second the browser was closed and started again. The time runs from
+the opening of the address (what the QR code holds) to the first inference of the model on the page.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from typing import Any
 
 import numpy as np
 import uvicorn
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Page, Playwright, sync_playwright
 
 from edgebig import artifact, files, lookup
 from edgebig.artifact import Artifact
@@ -35,7 +36,8 @@ from edgebig.check import tflite
 from edgebig.data.examples import Examples
 from edgebig.export import webmodel
 from edgebig.export.webmodel import WebModel
-from edgebig.phone import assets, runtime, server
+from edgebig.phone import assets, certificate, runtime, server
+from edgebig.phone.certificate import Certificate
 from edgebig.phone.hub import Hub
 
 TOKEN = "a-token-of-the-bench"
@@ -44,6 +46,7 @@ SWITCHES = [
     "--no-sandbox", "--disable-background-networking", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
 ]  # fmt: skip
 N = 1000
+AGENT = "navigator.userAgentData.brands.map(({ brand, version }) => `${brand} ${version}`).join(', ')"
 # The model on all examples by the page's own modules, as a host's job would have it.
 PREDICT = """async ({ row, inputs }) => {
   const { run } = await import("/app/runner.js");
@@ -99,37 +102,74 @@ class Relay:
 
 
 @contextmanager
-def serving(site: server.Site, hub: Hub) -> Iterator[Relay]:
-    """The server behind a relay, which is what it takes itself for."""
+def serving(site: server.Site, hub: Hub, secured: Certificate | None) -> Iterator[tuple[Relay, str]]:
+    """The server behind a relay, which is what it takes itself for, and its address."""
     listener = socket.create_server(("127.0.0.1", 0))
     relay = Relay(listener.getsockname()[1])
-    app = server.app(site, hub, TOKEN, frozenset({f"http://127.0.0.1:{relay.port}"}))
-    running = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off", server_header=False))
+    origin = f"{'https' if secured else 'http'}://127.0.0.1:{relay.port}"
+    app = server.app(site, hub, TOKEN, frozenset({origin}))
+    keys = {"ssl_certfile": str(secured.certificate), "ssl_keyfile": str(secured.key)} if secured else {}
+    config = uvicorn.Config(app, log_level="critical", lifespan="off", server_header=False, **keys)
+    running = uvicorn.Server(config)
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     while not running.started:
         time.sleep(0.01)
     try:
-        yield relay
+        yield relay, f"{origin}/#t={TOKEN}"
     finally:
         running.should_exit = True
         thread.join(5)
 
 
-def visit(page: Any, url: str | None) -> float:
-    """Seconds from the opening of `url`, or from loading the page anew, to the first inference."""
+@contextmanager
+def opened(driver: Playwright, profile: Path) -> Iterator[Page]:
+    """An empty page of a browser that has this profile, and closes behind it."""
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    context = driver.chromium.launch_persistent_context(
+        profile, executable_path=program, args=SWITCHES, ignore_https_errors=True,
+        viewport={"width": 412, "height": 915},
+    )  # fmt: skip
+    try:
+        yield context.new_page()
+    finally:
+        context.close()
+
+
+def visit(page: Page, url: str) -> float:
+    """Seconds from the opening of `url` to the first inference."""
     started = time.perf_counter()
-    if url is None:
-        page.reload()
-    else:
-        page.goto(url)
+    page.goto(url)
     page.wait_for_selector("html[data-reader=ready]", timeout=60_000)
     took = time.perf_counter() - started
     page.wait_for_timeout(1000)  # what it fetches after that counts as weight too
     return took
 
 
-def measure(model: WebModel, visits: int, cache: Path) -> dict[str, Any]:
+def visits(driver: Playwright, relay: Relay, url: str, count: int) -> dict[str, Any]:
+    """`count` pairs of a first and a second visit."""
+    took: dict[str, list[float]] = {"first": [], "second": []}
+    passed: dict[str, list[dict[str, int]]] = {"first": [], "second": []}
+    for _ in range(count):
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+            for which in ("first", "second"):
+                with opened(driver, Path(profile)) as page:
+                    relay.taken()
+                    took[which].append(visit(page, url))
+                    passed[which].append(relay.taken())
+    return {
+        "visits": count,
+        "first_visit_bytes": max(one["down"] for one in passed["first"]),
+        "second_visit_bytes": max(one["down"] for one in passed["second"]),
+        "sent_bytes": {which: max(one["up"] for one in passed[which]) for which in passed},
+        "to_first_inference_s": {
+            "median": round(statistics.median(took["first"]), 3), "worst": round(max(took["first"]), 3),
+            "second_visit_median": round(statistics.median(took["second"]), 3),
+        },
+    }  # fmt: skip
+
+
+def measure(model: WebModel, count: int, cache: Path, folder: Path) -> dict[str, Any]:
     row = webmodel.row(model)
     site = server.Site(assets.load(runtime.ready(cache)), [row], {model.card.sha256: model.data})
     digits = np.load(ZOO / "digits-5k.npz")
@@ -138,39 +178,27 @@ def measure(model: WebModel, visits: int, cache: Path) -> dict[str, Any]:
     hub = Hub("page", 64)
     pixels = np.ascontiguousarray(images).tobytes()
     hub.put(files.sha256_bytes(pixels), pixels)
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    firsts, seconds, weights, found = [], [], [], None
-    with serving(site, hub) as relay, sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=program, args=SWITCHES)
-        for _ in range(visits):
-            context = browser.new_context(viewport={"width": 412, "height": 915})
-            page = context.new_page()
-            relay.taken()
-            firsts.append(visit(page, f"http://127.0.0.1:{relay.port}/#t={TOKEN}"))
-            first = relay.taken()
-            seconds.append(visit(page, None))
-            weights.append((first, relay.taken()))
-            if found is None:
-                found = page.evaluate(PREDICT, {"row": row, "inputs": files.sha256_bytes(pixels)})
-            context.close()
-        version = browser.version
-        browser.close()
-    expected = tflite.labels(model.data, Examples(images, labels), model.card.preprocessing.model_dump())
+    found: dict[str, Any] = {}
+    with sync_playwright() as driver:
+        for name, secured in (
+            ("http on localhost", None),
+            ("https, certificate not trusted", certificate.ready(folder / "certificate", ["127.0.0.1"])),
+        ):
+            with serving(site, hub, secured) as (relay, url):
+                found[name] = visits(driver, relay, url, count)
+                with opened(driver, folder / name) as page:
+                    visit(page, url)
+                    told = page.evaluate(PREDICT, {"row": row, "inputs": files.sha256_bytes(pixels)})
+                    version = page.context.browser.version if page.context.browser else page.evaluate(AGENT)
+        expected = tflite.labels(model.data, Examples(images, labels), model.card.preprocessing.model_dump())
     return {
         "model": model.name,
         "sha256": model.card.sha256,
-        "browser": f"headless Chromium {version}",
+        "browser": f"headless {version}",
         "machine": f"{platform.machine()}, {platform.system()}",
-        "visits": visits,
-        "first_visit_bytes": max(first["down"] for first, _ in weights),
-        "second_visit_bytes": max(second["down"] for _, second in weights),
-        "sent_bytes": {"first": max(one["up"] for one, _ in weights), "second": max(one["up"] for _, one in weights)},
-        "to_first_inference_s": {
-            "median": round(statistics.median(firsts), 3), "worst": round(max(firsts), 3),
-            "second_visit_median": round(statistics.median(seconds), 3),
-        },
-        "predictions": {"n": len(expected), "differ_from_python": int(np.sum(np.array(found) != expected))},
-    }  # fmt: skip
+        **found,
+        "predictions": {"n": len(expected), "differ_from_python": int(np.sum(np.array(told) != expected))},
+    }
 
 
 def main() -> None:
@@ -183,7 +211,8 @@ def main() -> None:
     arguments = parser.parse_args()
     item: Artifact = artifact.load(arguments.model)
     with tempfile.TemporaryDirectory() as folder:
-        result = measure(webmodel.prepare(item, Path(folder)), arguments.visits, lookup.cache_dir())
+        place = Path(folder)
+        result = measure(webmodel.prepare(item, place), arguments.visits, lookup.cache_dir(), place)
     text = json.dumps(result, indent=2) + "\n"
     print(text, end="")
     if arguments.json:

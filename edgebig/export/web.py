@@ -21,7 +21,7 @@ from edgebig.export.webmodel import WebModel
 from edgebig.phone import assets, runtime
 
 # A host has no bench to look on at.
-_NOT_FOR_A_HOST = ("dashboard.html", "app/dashboard.js")
+_NOT_FOR_A_HOST = ("dashboard.html",)
 # What needs headers that a static host does not send; the page asks for one thread there.
 _NEEDS_HEADERS = "threaded"
 
@@ -68,7 +68,7 @@ def files(site: Site) -> dict[str, bytes]:
     contents = {
         path: asset.content()
         for path, asset in assets.load(site.runtime).items()
-        if path not in _NOT_FOR_A_HOST and _NEEDS_HEADERS not in path
+        if not (path in _NOT_FOR_A_HOST or assets.is_within_page(path) or _NEEDS_HEADERS in path)
     }
     pixels = np.ascontiguousarray(site.examples.images, np.uint8).tobytes()
     place = f"examples/{filing.sha256_bytes(pixels)[:16]}.u8"

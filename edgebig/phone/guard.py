@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 TOKEN_HEADER = "x-edgebig-token"
-# Scripts of the page alone, no inline ones; WebAssembly may be compiled; nothing goes anywhere else.
-_POLICY = (
-    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' blob: data:; "
-    "media-src 'self' blob:; connect-src 'self'; worker-src 'self' blob:; manifest-src 'self'; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'"
-)
 _HEADERS: Mapping[str, str] = {
-    "content-security-policy": _POLICY,
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-embedder-policy": "require-corp",
     "cross-origin-resource-policy": "same-origin",
@@ -25,14 +18,33 @@ _HEADERS: Mapping[str, str] = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
 }
-_ENCODED = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
+# Which a page cannot say of itself.
+_NOT_FRAMED = "frame-ancestors 'none'"
 _METHODS = {"GET", "HEAD", "POST"}
+
+
+def policy(scripts: Sequence[str] = (), styles: Sequence[str] = ()) -> str:
+    """What a page may do, as a Content-Security-Policy; `scripts`, `styles`: what that calls those by that stand in it.
+
+    Scripts of the page alone, of those within it only these; WebAssembly may be compiled; nothing goes anywhere else. A
+    Worker's script is put together by the page.
+    """
+    within = {"script-src": scripts, "style-src": styles}
+    rules = {
+        "default-src": "'none'", "script-src": "'self' 'wasm-unsafe-eval'", "style-src": "'self'",
+        "img-src": "'self' blob: data:", "media-src": "'self' blob:", "connect-src": "'self'",
+        "worker-src": "'self' blob:", "manifest-src": "'self'", "base-uri": "'none'", "form-action": "'none'",
+    }  # fmt: skip
+    return "; ".join(
+        " ".join([name, rule, *(f"'{one}'" for one in within.get(name, ()))]) for name, rule in rules.items()
+    )
 
 
 class Guard:
     """Refuses what is not of the page: another Host (a name that was bound to our address), another Origin, no token.
 
-    `hosts`: what a Host header may be; `origins`: what an Origin may be; `open_paths`: those that need no token.
+    `hosts`: what a Host header may be; `origins`: what an Origin may be; `open_paths`: those that need no token;
+    `allowed`: the pages' Content-Security-Policy.
     """
 
     def __init__(
@@ -42,10 +54,13 @@ class Guard:
         hosts: frozenset[str],
         origins: frozenset[str],
         open_paths: frozenset[str],
+        allowed: str,
     ) -> None:
         self._app = app
         self._token = token.encode()
         self._hosts, self._origins, self._open_paths = hosts, origins, open_paths
+        headers = {"content-security-policy": f"{allowed}; {_NOT_FRAMED}", **_HEADERS}
+        self._headers = [(name.encode(), value.encode()) for name, value in headers.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -54,7 +69,7 @@ class Guard:
 
         async def headed(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] != 304:
-                message["headers"] = [*message["headers"], *_ENCODED]
+                message["headers"] = [*message["headers"], *self._headers]
             await send(message)
 
         refusal = self._refusal(scope)

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from edgebig.phone import assets
 from edgebig.phone.assets import Asset, Assets
 from edgebig.phone.guard import Guard
 from edgebig.phone.handset import Handset
@@ -58,7 +59,7 @@ def app(site: Site, hub: Hub, token: str, origins: frozenset[str]) -> ASGIApp:
     )
     hosts = frozenset(origin.partition("://")[2] for origin in origins)
     open_paths = frozenset({"/", *(f"/{path}" for path in site.assets)})
-    return Guard(inner, token, hosts, origins, open_paths)
+    return Guard(inner, token, hosts, origins, open_paths, assets.policy_of(site.assets))
 
 
 async def _refused(request: Request, error: Exception) -> Response:
@@ -92,12 +93,15 @@ class _Routes:
     async def model(self, request: Request) -> Response:
         from starlette.responses import Response
 
-        content = self._site.contents.get(request.path_params["name"].removesuffix(".tflite"))
+        sha256 = request.path_params["name"].removesuffix(".tflite")
+        content = self._site.contents.get(sha256)
         if content is None:
             raise Refused(404, "no such model")
         # Its name is its hash.
-        kept = {"cache-control": "private, max-age=604800, immutable"}
-        return Response(content, media_type="application/octet-stream", headers=kept)
+        headers = {"etag": _etag(sha256), "cache-control": "private, max-age=604800, immutable"}
+        if _is_there(request, sha256):
+            return Response(status_code=304, headers=headers)
+        return Response(content, media_type="application/octet-stream", headers=headers)
 
     async def join(self, request: Request) -> Response:
         body = await _body(request, _JOIN_BYTES)
@@ -163,10 +167,8 @@ def _sent(asset: Asset, request: Request) -> Response:
     """Asked for again, it is told apart by its hash: what a browser has of it is not sent a second time."""
     from starlette.responses import Response
 
-    etag = f'"{asset.sha256[:32]}"'
-    headers = {"etag": etag, "cache-control": "no-cache", "vary": "accept-encoding"}
-    known = [one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")]
-    if etag in known:
+    headers = {"etag": _etag(asset.sha256), "cache-control": "no-cache", "vary": "accept-encoding"}
+    if _is_there(request, asset.sha256):
         return Response(status_code=304, headers=headers)
     accepted = [
         one.partition(";")[0].strip() for one in request.headers.get("accept-encoding", "").split(",")
@@ -176,6 +178,15 @@ def _sent(asset: Asset, request: Request) -> Response:
             asset.gzipped, media_type=asset.content_type, headers={**headers, "content-encoding": "gzip"}
         )
     return Response(asset.content(), media_type=asset.content_type, headers=headers)
+
+
+def _etag(sha256: str) -> str:
+    return f'"{sha256[:32]}"'
+
+
+def _is_there(request: Request, sha256: str) -> bool:
+    known = [one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")]
+    return _etag(sha256) in known
 
 
 async def _body(request: Request, most: int) -> Any:

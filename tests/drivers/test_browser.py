@@ -55,11 +55,13 @@ def subject(tmp_path_factory: pytest.TempPathFactory) -> Subject:
 
 
 @pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Served]:
+def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], Served]:
     """What the next page that is served is; no LiteRT.js in it, which these phones do not need."""
+    (tmp_path / "runtime").mkdir()
+    packed = client.no_runtime(tmp_path / "runtime")
     box: queue.Queue[Served] = queue.Queue()
     monkeypatch.setattr(reception, "_show", lambda served, secured: box.put(served))
-    monkeypatch.setattr(reception.runtime, "ready", lambda cache, given: {})
+    monkeypatch.setattr(reception.runtime, "ready", lambda cache, given: packed)
     for module in (server, reception, browser):
         monkeypatch.setattr(module, "_LOOK_S", 0.01)
     return lambda: box.get(timeout=LIMIT_S)
@@ -352,7 +354,7 @@ def test_who_scans_the_code_twice_is_measured_by_the_second_page(
 def test_a_phone_that_stays_away_leaves_what_it_measured(
     subject: Subject, measuring: Any, tmp_path: Path
 ) -> None:
-    running, served = measuring(target(), Settings(processes=3, rounds=2, samples=3, deadline_s=4.0))
+    running, served = measuring(target(), Settings(processes=3, rounds=2, samples=3, deadline_s=8.0))
     phone = Phone(served)
     identity = phone.join()
     task = phone.job(identity)

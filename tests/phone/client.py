@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import gzip
 import http.client
 import json
 import tempfile
@@ -14,7 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from edgebig import files
 from edgebig.ondevice import infer
+from edgebig.phone.runtime import Packed, Runtime
 from edgebig.phone.serving import Served
 
 PIXEL = {
@@ -24,6 +27,17 @@ PIXEL = {
     "timer_ns": 5000, "automated": False, "runtime": "2.5.3",
 }  # fmt: skip
 LIMIT_S = 20.0
+
+
+def no_runtime(folder: Path, *more: str) -> Runtime:
+    """In place of LiteRT.js, which these phones do not need: its modules without anything in them, and `more` files."""
+    contents = {"index.js": b'import {} from "./wasm-utils.js";\n', "wasm-utils.js": b"export {};\n"}
+    packed = {}
+    for name, content in {**contents, **{name: name.encode() for name in more}}.items():
+        place = folder / f"{name.replace('/', '-')}.gz"
+        place.write_bytes(gzip.compress(content))
+        packed[name] = Packed(place, files.sha256_bytes(content), len(content))
+    return packed
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,14 @@ def litertjs(users_environment: dict[str, str]) -> Runtime:
     return runtime.ready(Path(caches, "edgebig"))
 
 
+@pytest.fixture(scope="session")
+def node() -> str:
+    found = shutil.which("node") or shutil.which("nodejs")
+    if found is None:
+        pytest.skip("needs Node.js")
+    return found
+
+
 @dataclass(frozen=True)
 class Digits:
     """uint8 (N, 28, 28, 1) and their labels (N,), of the embedded digits."""

@@ -144,15 +144,16 @@ def test_a_bench_over_a_lost_line_and_a_hidden_page(here: Path, chromium: Any) -
         ) as context,
     ):
         page = context.new_page()
+        # From its first moment on, so that nothing can be measured before.
+        page.add_init_script(f"({HIDE})(true)")
         page.goto(running.address())
         running.wait_for("is here", page)
-        page.wait_for_timeout(1500)
+        page.wait_for_selector("#bench-rows .card")
+        page.wait_for_timeout(1000)
+        page.evaluate(HIDE, False)
         context.set_offline(True)
         page.wait_for_timeout(2000)
         context.set_offline(False)
-        page.evaluate(HIDE, True)
-        page.wait_for_timeout(1500)
-        page.evaluate(HIDE, False)
         code, printed = running.end(page)
         assert code == 0, "".join(running.said)
         page.wait_for_selector("text=measured")
@@ -178,7 +179,9 @@ def test_a_bench_over_a_lost_line_and_a_hidden_page(here: Path, chromium: Any) -
     assert any(reading.model_dump().get("when") == "paused" for reading in record.conditions)
 
 
-def test_over_a_certificate_that_is_not_trusted_the_runtime_comes_once(here: Path, chromium: Any) -> None:
+def test_over_a_certificate_that_is_not_trusted_everything_large_comes_once(
+    here: Path, chromium: Any
+) -> None:
     """The browser's own cache holds nothing there. What was spoilt in the page's own is not believed."""
     with (
         command(here, "phone", "digits-nano", "--address", "127.0.0.1", "--json") as running,
@@ -188,18 +191,20 @@ def test_over_a_certificate_that_is_not_trusted_the_runtime_comes_once(here: Pat
         assert address.startswith("https://")
         first = visit(context, address)
         again = visit(context, address)
-        assert first > 2_500_000 > 200_000 > again
+        assert 3_200_000 > first > 2_500_000
+        assert again < 20_000
         page = context.new_page()
         page.goto(address.partition("#")[0] + "app/style.css")
-        assert page.evaluate(SPOIL) == 1
+        # LiteRT.js and what loads it, the page's own script, the model.
+        assert page.evaluate(SPOIL) == 4
         assert visit(context, address) > 2_500_000
-        assert visit(context, address) < 200_000
+        assert visit(context, address) < 20_000
         running.process.send_signal(signal.SIGINT)
         running.process.wait(30)
 
 
 SPOIL = """async () => {
-  const cache = await caches.open("edgebig-runtime");
+  const cache = await caches.open("edgebig");
   const urls = await cache.keys();
   for (const url of urls) {
     const { headers } = await cache.match(url);

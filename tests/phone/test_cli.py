@@ -12,6 +12,7 @@ from edgebig.drivers import reception
 from edgebig.errors import EXIT_DEVICE, EXIT_USER
 from edgebig.phone import serving
 from tests.commandline import Edgebig
+from tests.phone.client import no_runtime
 
 pytest.importorskip("uvicorn", reason="needs uvicorn")
 
@@ -31,7 +32,9 @@ def edgebig(edgebig: Edgebig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     (tmp_path / "devices" / "quick.toml").write_text(
         'kind = "browser"\naddress = "127.0.0.1"\nplain_http = true\nwait_s = 0.1\n'
     )
-    monkeypatch.setattr(reception.runtime, "ready", lambda cache, given: {})
+    (tmp_path / "runtime").mkdir()
+    packed = no_runtime(tmp_path / "runtime")
+    monkeypatch.setattr(reception.runtime, "ready", lambda cache, given: packed)
 
     return edgebig
 

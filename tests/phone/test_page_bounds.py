@@ -46,6 +46,24 @@ def test_a_camera_that_cannot_be_had(
         assert here.text("#camera-start") == "Start the camera"
 
 
+def test_no_other_text_runs_as_a_part_of_the_page(phone: Callable[..., Phone], site: int) -> None:
+    """Whatever is kept, or comes, in place of the page's script: the browser holds it against the page's policy."""
+    here = phone()
+    here.context.route("**/app/bundle.js", lambda route: route.fulfill(body="self.evil = true;"))
+    here.page.goto(f"http://127.0.0.1:{site}/")
+    wanted = "The page could not be loaded: its script did not start. Load it again."
+    here.reads("#status", lambda text: text == wanted)
+    assert here.page.evaluate("self.evil") is None
+    for way in (
+        "import(URL.createObjectURL(new Blob(['self.evil = true'], { type: 'text/javascript' })))",
+        "new Promise((yes, no) => { const script = document.createElement('script');"
+        " script.src = URL.createObjectURL(new Blob(['self.evil = true'])); script.onerror = no; script.onload = yes;"
+        " document.head.append(script); })",
+    ):
+        assert here.page.evaluate(f"(async () => {way})().then(() => 'ran', () => 'refused')") == "refused"
+    assert here.page.evaluate("self.evil") is None
+
+
 def test_a_model_that_litertjs_refuses_is_named(phone: Callable[..., Phone], site: int) -> None:
     here = phone()
 

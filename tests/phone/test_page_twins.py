@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,9 @@ import pytest
 
 from edgebig.ondevice import infer
 from edgebig.ondevice.smoothing import Smoother
+from edgebig.phone import assets
 
-from .conftest import Phone
+from .conftest import Phone, hosted
 
 pytestmark = pytest.mark.browser
 
@@ -36,6 +38,15 @@ SMOOTH = """async ({ hold, frames }) => {
 }"""
 
 
+@pytest.fixture
+def modules(phone: Callable[..., Phone]) -> Iterator[Phone]:
+    """A page that may import each of our modules by itself."""
+    with hosted(assets.STATIC) as port:
+        here = phone()
+        here.page.goto(f"http://127.0.0.1:{port}/app/manifest.webmanifest")
+        yield here
+
+
 def table(tensor: infer.Tensor, preprocessing: dict[str, Any]) -> list[float] | str:
     try:
         return infer.input_table(tensor, preprocessing).tolist()  # type: ignore[no-any-return]
@@ -43,14 +54,16 @@ def table(tensor: infer.Tensor, preprocessing: dict[str, Any]) -> list[float] | 
         return "RangeError"
 
 
-def test_what_a_pixel_becomes(page: Phone) -> None:
+def test_what_a_pixel_becomes(modules: Phone) -> None:
     cases = [
         (tensor, {"low": low, "high": high, "ink_is_high": ink})
         for tensor in TENSORS
         for low, high, ink in RANGES
     ]
     expected = [table(*case) for case in cases]
-    found = page.page.evaluate(TABLES, [[tensor._asdict(), preprocessing] for tensor, preprocessing in cases])
+    found = modules.page.evaluate(
+        TABLES, [[tensor._asdict(), preprocessing] for tensor, preprocessing in cases]
+    )
     assert expected == found
     assert "RangeError" in expected
     assert expected.count("RangeError") < len(TENSORS)
@@ -75,12 +88,12 @@ def frames(seed: int, count: int = 40) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("hold", [1, 3])
-def test_digits_hold_still_in_both(page: Phone, hold: int) -> None:
+def test_digits_hold_still_in_both(modules: Phone, hold: int) -> None:
     """Where a box lies exactly between two pixels, Python goes to the even one and JavaScript up."""
     seen = frames(seed=hold)
     smoother = Smoother(hold)
     expected = [smoother.update(frame) for frame in seen]
-    found = page.page.evaluate(SMOOTH, {"hold": hold, "frames": seen})
+    found = modules.page.evaluate(SMOOTH, {"hold": hold, "frames": seen})
     assert sum(map(len, expected)) > 100
     for ours, theirs in zip(expected, found, strict=True):
         by_track = [{one["track"]: one for one in shown} for shown in (ours, theirs)]

@@ -41,14 +41,6 @@ def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def node() -> str:
-    found = shutil.which("node") or shutil.which("nodejs")
-    if found is None:
-        pytest.skip("needs Node.js")
-    return found
-
-
-@pytest.fixture(scope="session")
 def page(node: str, modules: Path) -> Answers:
     """Frames, uint8 (H, W) or RGBA (H, W, 4) -> what the page makes of each, all in one process."""
 

@@ -3,7 +3,7 @@
 export class Attention {
   constructor() {
     this.hidings = 0;
-    this.hiddenMs = 0;
+    this.hiddenMs = 0; // of which nobody was told yet
     this.since = document.hidden ? performance.now() : null;
     document.addEventListener("visibilitychange", () => this.changed());
     this.waiting = [];
@@ -18,6 +18,13 @@ export class Attention {
     if (this.since !== null) this.hiddenMs += performance.now() - this.since;
     this.since = null;
     for (const resolve of this.waiting.splice(0)) resolve();
+  }
+
+  // For how long the page was hidden since this was asked last.
+  takeHiddenMs() {
+    const { hiddenMs } = this;
+    this.hiddenMs = 0;
+    return hiddenMs;
   }
 
   // Resolves when the page is in front.

@@ -1,16 +1,28 @@
 // Workers of this page, spoken to one message at a time.
 
-const SCRIPT = new URL("./worker.js", import.meta.url);
+const BASE = new URL("../", import.meta.url).href;
+const scripts = new Map();
+
+// The address of a Worker's script: LiteRT.js's loader and the page's own modules, which the page has both. A Worker that
+// asked the host for them would get them anew each time, where the browser keeps nothing.
+function scriptOf(loader) {
+  if (!scripts.has(loader)) {
+    const parts = [`self.edgebigBase = ${JSON.stringify(BASE)};\n`, loader, "\n", self.edgebigBundle];
+    scripts.set(loader, URL.createObjectURL(new Blob(parts, { type: "text/javascript" })));
+  }
+  return scripts.get(loader);
+}
 
 export class Crew {
-  constructor(module) {
-    this.worker = new Worker(SCRIPT, { name: `edgebig ${module}` });
+  // module: "reader.js" or "process.js"; loader: as loaderFor of variant.js gives it.
+  constructor(module, loader) {
+    this.worker = new Worker(scriptOf(loader), { name: `edgebig ${module}` });
     this.worker.postMessage({ module });
     this.turn = null;
     this.worker.addEventListener("message", ({ data }) => this.settle((turn) => turn.resolve(data)));
     this.worker.addEventListener("error", (event) => {
       event.preventDefault();
-      const why = event.message || "its script could not be loaded";
+      const why = event.message || "the browser does not say why";
       this.settle((turn) => turn.reject(new Error(`a Worker of the page failed: ${why}`)));
     });
   }

@@ -33,6 +33,8 @@ export async function loadRuntime(runtime) {
     };
     self.Module = { instantiateWasm, mainScriptUrlOrBlob: scriptOf(variant), printErr: heard };
   });
+  // The loader is here already: this Worker's script begins with it.
+  self.importScripts = () => {};
   const { warn } = console;
   // It warns of the GPU that it was denied above.
   if (accelerator === "wasm") console.warn = () => {};

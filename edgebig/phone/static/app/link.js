@@ -1,5 +1,6 @@
 // The way to the host: requests with the token, server-sent events read by fetch (EventSource sends no header), and
 // numbered events that are sent again after a drop.
+import { fetchKept, forgetOthers } from "./kept.js";
 
 const TOKEN_HEADER = "X-Edgebig-Token";
 // The host sends a comment more often than this; a phone that slept finds its stream dead.
@@ -32,8 +33,15 @@ export class Link {
   }
 
   async fetch(path, options = {}) {
-    const headers = { ...options.headers, ...(this.token ? { [TOKEN_HEADER]: this.token } : {}) };
-    const response = await fetch(new URL(path, this.base), { ...options, headers });
+    const headers = { ...options.headers, ...this.headers };
+    return this.granted(await fetch(new URL(path, this.base), { ...options, headers }));
+  }
+
+  get headers() {
+    return this.token ? { [TOKEN_HEADER]: this.token } : {};
+  }
+
+  async granted(response) {
     if (!response.ok) throw new Refused(response.status, await response.json().catch(() => ({})));
     return response;
   }
@@ -46,6 +54,18 @@ export class Link {
 
   async bytes(path) {
     return new Uint8Array(await (await this.fetch(path)).arrayBuffer());
+  }
+
+  // As bytes(path), of what is the same at each visit.
+  async kept(path) {
+    const response = await this.granted(await fetchKept(new URL(path, this.base).href, this.headers));
+    return new Uint8Array(await response.arrayBuffer());
+  }
+
+  // Keeps of a folder only these paths.
+  async keepOnly(folder, paths) {
+    const address = (path) => new URL(path, this.base).href;
+    await forgetOthers(address(folder), paths.map(address)).catch(() => {});
   }
 
   // The host's events from now on, over drops and sleep: {event, data}. has(): the number of the job at work, or 0.

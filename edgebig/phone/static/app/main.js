@@ -10,6 +10,7 @@ import { Tabs } from "./tabs.js";
 import { facts as factsOf } from "./facts.js";
 import { keepForFlight } from "./offline.js";
 
+document.documentElement.dataset.started = "";
 const at = (id) => document.getElementById(id);
 const status = at("status");
 
@@ -75,6 +76,10 @@ async function start() {
   choose(models, facts);
   bench.ready();
   await open(models);
+  await link.keepOnly(
+    "models/",
+    models.map(({ file }) => file),
+  );
   if (!token) await keepForFlight(status);
 }
 

@@ -1,6 +1,6 @@
 // The reader of this page: one model on one accelerator, in a Worker of its own, which is made anew for another one.
 import { Crew } from "./crew.js";
-import { runtimeFor } from "./variant.js";
+import { loaderFor, runtimeFor } from "./variant.js";
 
 export class Reading {
   // link: where models are fetched; changed(state): "loading" | "ready" | "failed", with what to say of it.
@@ -11,24 +11,39 @@ export class Reading {
 
   // Loads the runtime before anybody knows which model: it is what a first visit waits for.
   warm(delegate) {
-    const crew = new Crew("reader.js");
-    const loaded = runtimeFor(delegate, 1).then((runtime) => crew.ask({ step: "load", runtime }));
+    const warmed = { delegate, turn: null };
+    const loaded = this.loaded(delegate, () => this.warmed === warmed || warmed.turn === this.turn);
     loaded.catch(() => {}); // Who opens a model is told.
-    this.crew = crew;
-    this.warmed = { delegate, crew, loaded };
+    this.warmed = Object.assign(warmed, { loaded });
+  }
+
+  async loaded(delegate, isWanted) {
+    const runtime = runtimeFor(delegate, 1);
+    runtime.catch(() => {});
+    const crew = await this.fresh(delegate, isWanted);
+    const { fault } = await crew.ask({ step: "load", runtime: await runtime });
+    return fault ? null : crew;
+  }
+
+  // A Worker, as soon as there is what it begins with, while the rest of the runtime still comes.
+  async fresh(delegate, isWanted) {
+    const loader = await loaderFor(delegate, 1);
+    if (!isWanted()) throw new DOMException("another one was chosen", "AbortError");
+    this.crew?.end();
+    this.crew = new Crew("reader.js", loader);
+    return this.crew;
   }
 
   // The Worker that was warmed for it, once; else a fresh one.
-  async crewFor(delegate) {
+  async crewFor(delegate, turn) {
     const { warmed } = this;
     this.warmed = null;
     if (warmed?.delegate === delegate) {
-      const { fault } = await warmed.loaded;
-      if (!fault) return warmed.crew;
+      warmed.turn = turn;
+      const crew = await warmed.loaded;
+      if (crew) return crew;
     }
-    this.crew?.end();
-    this.crew = new Crew("reader.js");
-    return this.crew;
+    return this.fresh(delegate, () => turn === this.turn);
   }
 
   // Nothing runs until a model is opened.
@@ -43,9 +58,9 @@ export class Reading {
     this.tell("loading", `Loading ${model.name}`);
     try {
       const [crew, runtime, bytes] = await Promise.all([
-        this.crewFor(delegate),
+        this.crewFor(delegate, turn),
         runtimeFor(delegate, 1),
-        this.link.bytes(model.file),
+        this.link.kept(model.file),
       ]);
       if (turn !== this.turn) return;
       const answer = await crew.ask({ step: "open", model, bytes, runtime });

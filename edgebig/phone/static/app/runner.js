@@ -3,7 +3,7 @@
 import { Crew } from "./crew.js";
 import { Fault } from "./fault.js";
 import { pause } from "./link.js";
-import { runtimeFor } from "./variant.js";
+import { loaderFor, runtimeFor } from "./variant.js";
 
 const CHUNK = 100;
 // A model that hangs the Worker is told from a slow one by this; a phone that slept does not count as hanging.
@@ -15,6 +15,7 @@ const RETRY_MS = 1000;
 // images: {data: Uint8Array, count, size} or null. Ends with result, or with error.
 export async function* run(what, attention) {
   const { job, facts } = what;
+  attention.takeHiddenMs();
   yield { event: "ready", protocol: 1, facts };
   yield { event: "condition", when: "before", ...(await conditions()) };
   try {
@@ -75,11 +76,11 @@ async function* latency(what, process, attention) {
 // A step that counts only if the page was in front from its beginning to its end.
 async function* undisturbed(crew, message, attention, stamp) {
   for (;;) {
-    const hiddenMs = attention.hiddenMs;
     await attention.front();
-    if (attention.hiddenMs > hiddenMs) {
-      const hidden_s = Math.round((attention.hiddenMs - hiddenMs) / 100) / 10;
-      yield { event: "condition", when: "paused", hidden_s, ...stamp };
+    // Since the last step was begun: it may have been hidden and shown again within one.
+    const hiddenMs = attention.takeHiddenMs();
+    if (hiddenMs > 0) {
+      yield { event: "condition", when: "paused", hidden_s: Math.round(hiddenMs / 100) / 10, ...stamp };
     }
     const { hidings } = attention;
     const { events } = await step(crew, message);
@@ -89,16 +90,17 @@ async function* undisturbed(crew, message, attention, stamp) {
   }
 }
 
-// A fresh Worker with these models in it. Its scripts come from the host: while that is out of reach, it waits.
+// A fresh Worker with these models in it. The runtime comes from the host: while that is out of reach, it waits.
 async function opened(what, chosen, timed) {
   for (let tries = 1; ; tries++) {
-    const crew = new Crew("process.js");
+    let crew = null;
     try {
+      crew = new Crew("process.js", await loaderFor(what.job.delegate, what.job.threads));
       const runtime = await runtimeFor(what.job.delegate, what.job.threads);
       const { events } = await step(crew, { ...opening(what, chosen, timed), runtime });
       return { crew, events };
     } catch (error) {
-      crew.end();
+      crew?.end();
       // A fault of the model or of what was asked for is one at any time.
       if (eventOf(error).code !== "child-died") throw error;
       if ((await isReachable()) && tries >= TRIES) throw error;
@@ -114,7 +116,7 @@ function eventOf(error) {
 }
 
 function isReachable() {
-  return fetch(new URL("./worker.js", import.meta.url), { cache: "no-cache" }).then(
+  return fetch(new URL("./manifest.webmanifest", import.meta.url), { cache: "no-cache" }).then(
     ({ ok }) => ok,
     () => false,
   );

@@ -38,28 +38,43 @@ export function scriptOf(variant) {
 }
 
 const compiled = new Map();
+const loaders = new Map();
+
+// The script that loads the runtime, with which a Worker begins.
+export async function loaderFor(delegate, threads) {
+  return once(loaders, variantOf(delegate, threads).variant, async (variant) => (await fetched(scriptOf(variant))).text());
+}
 
 // All that a Worker needs to load the runtime: what variantOf gives, `wasm` compiled, and how long that took once.
 export async function runtimeFor(delegate, threads) {
   const wanted = variantOf(delegate, threads);
-  if (!compiled.has(wanted.variant)) compiled.set(wanted.variant, compile(wanted.variant));
+  return { ...wanted, ...(await once(compiled, wanted.variant, compile)) };
+}
+
+// What was made of a variant before; what failed is tried again.
+async function once(made, variant, make) {
+  if (!made.has(variant)) made.set(variant, make(variant));
   try {
-    return { ...wanted, ...(await compiled.get(wanted.variant)) };
+    return await made.get(variant);
   } catch (error) {
-    compiled.delete(wanted.variant);
+    made.delete(variant);
     throw error;
   }
 }
 
 async function compile(variant) {
   const started = nowNs();
-  const url = scriptOf(variant).replace(/js$/, "wasm");
-  const response = await fetchKept(url);
-  if (!response.ok) throw new Error(`${url}: the host answered ${response.status}`);
+  const response = await fetched(scriptOf(variant).replace(/js$/, "wasm"));
   // A host that names another type of content is read whole first.
   const streams = response.headers.get("content-type")?.startsWith("application/wasm");
   const wasm = streams
     ? await WebAssembly.compileStreaming(response)
     : await WebAssembly.compile(await response.arrayBuffer());
   return { wasm, fetchNs: nowNs() - started };
+}
+
+async function fetched(url) {
+  const response = await fetchKept(url);
+  if (!response.ok) throw new Error(`${url}: the host answered ${response.status}`);
+  return response;
 }
