@@ -164,10 +164,14 @@ def test_run_ends_in_time_with_all_that_it_started(made: Path, tmp_path: Path) -
         tmp_path,
         "import subprocess, sys, time\n"
         f"child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
-        f"open({str(pid_file)!r}, 'w').write(str(child.pid))\ntime.sleep(60)\n",
+        f"open('{pid_file}.new', 'w').write(str(child.pid))\nimport os\n"
+        f"os.rename('{pid_file}.new', {str(pid_file)!r})\ntime.sleep(60)\n",
     )
-    fault = refusal(lambda: environment.run(NAME, there, {}, deadline_s=4.0))
-    assert "did not end within 4 s" in fault.problem
+    for deadline_s in (0.5, 2, 8, 32):  # The machine may stall before the child has its own.
+        fault = refusal(lambda: environment.run(NAME, there, {}, deadline_s=deadline_s))  # noqa: B023
+        assert "did not end within" in fault.problem
+        if pid_file.exists():
+            break
     pid = int(pid_file.read_text())
     for _ in range(100):
         status = Path(f"/proc/{pid}/stat")

@@ -176,6 +176,7 @@ def test_the_stream_is_the_newest_pictures_and_one_that_stands_still_is_sent_aga
 
 def test_it_tells_when_somebody_watches_and_when_nobody_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pages, "_AGAIN_S", 0.02)
+    monkeypatch.setattr(pages, "_KEPT_ALIVE_S", 0.02)
     told: list[bool] = []
     with contextlib.closing(Page(watched=told.append)) as page:
         page.show(frame())

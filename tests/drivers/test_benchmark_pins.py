@@ -24,7 +24,7 @@ def address(tmp_path: Path) -> Iterator[str]:
     (tmp_path / "served" / "tool").write_bytes(CONTENT)
     handler = functools.partial(_Quiet, directory=str(tmp_path / "served"))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}/tool"
         server.shutdown()
