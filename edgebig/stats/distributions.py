@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable
+from functools import cache
 
 
 def normal_quantile(level: float) -> float:
@@ -14,6 +15,7 @@ def normal_quantile(level: float) -> float:
     return statistics.NormalDist().inv_cdf((1 + level) / 2)
 
 
+@cache
 def t_quantile(level: float, degrees: int) -> float:
     """The t with a share `level` of Student's distribution within -t and t.
 
