@@ -245,6 +245,7 @@ def test_a_wrong_delegate_is_blamed(tmp_path: Path, board: Callable[..., Device]
     assert "and 30 more: --json names them all" in told
 
 
+@pytest.mark.slow
 def test_a_wrong_machine_is_blamed(tmp_path: Path, board: Callable[..., Device]) -> None:
     def wrong(job: Job, event: Event) -> Event:
         return shifted(event) if event["event"] == "outputs" else event

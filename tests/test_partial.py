@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -103,26 +104,38 @@ def test_another_job_is_not_gone_on_with() -> None:
 GONE = DeviceError("it went away", "bring it back")
 
 
-def benched(
-    monkeypatch: pytest.MonkeyPatch, ends_by: BaseException | None, earlier: Measurement | None = None
-) -> Measurement:
-    """Of three processes; in the last one `ends_by` is raised."""
+SETTINGS = bench.Settings(20, processes=3, energy=False)
+
+
+@pytest.fixture(scope="module")
+def subject(tmp_path_factory: pytest.TempPathFactory) -> Iterator[bench.Subject]:
+    pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert")
+    models = [artifact.load(GOLDEN / f"digits-{name}.tflite") for name in ("int8", "float32")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        with bench.prepared(models, SETTINGS, None) as prepared:
+            yield prepared
+
+
+@pytest.fixture
+def benched(subject: bench.Subject, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Measurement]:
+    """Measures three processes; in the last one `ends_by` is raised."""
     from edgebig.drivers.fake import FakeSession
 
     run = FakeSession.run
 
-    def cut_off(self: FakeSession, job: Job, deadline_s: float) -> Any:
-        for event in run(self, job, deadline_s):
-            yield event
-            if ends_by is not None and event.get("process") == 2:
-                raise ends_by
+    def measured(ends_by: BaseException | None, earlier: Measurement | None = None) -> Measurement:
+        def cut_off(self: FakeSession, job: Job, deadline_s: float) -> Any:
+            for event in run(self, job, deadline_s):
+                yield event
+                if ends_by is not None and event.get("process") == 2:
+                    raise ends_by
 
-    models = [artifact.load(GOLDEN / f"digits-{name}.tflite") for name in ("int8", "float32")]
-    with monkeypatch.context() as patched:
-        patched.setattr(FakeSession, "run", cut_off)
-        return bench.bench(
-            models, device.load("fake"), bench.Settings(20, processes=3, energy=False), None, earlier=earlier
-        )
+        with monkeypatch.context() as patched:
+            patched.setattr(FakeSession, "run", cut_off)
+            return bench.measure(subject, device.load("fake"), SETTINGS, earlier)
+
+    return measured
 
 
 @pytest.mark.parametrize(
@@ -131,11 +144,15 @@ def benched(
     ids=["gone", "Ctrl-C"],
 )
 def test_the_part_is_a_record_that_is_gone_on_with(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ends_by: BaseException, why: str, before: str, code: int
+    benched: Callable[..., Measurement],
+    tmp_path: Path,
+    ends_by: BaseException,
+    why: str,
+    before: str,
+    code: int,
 ) -> None:
-    pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert")
     with pytest.raises(partial.Unfinished, match=why) as caught:
-        benched(monkeypatch, ends_by)
+        benched(ends_by)
     told = caught.value.keep(tmp_path / "part.json")
     assert told.problem == f"{why}\n2 of 3 processes are kept in {tmp_path}/part.json"
     assert told.hint == f"{before}go on with: edgebig bench --resume {tmp_path}/part.json"
@@ -143,7 +160,7 @@ def test_the_part_is_a_record_that_is_gone_on_with(
     record, part = partial.load(tmp_path / "part.json")
     assert (part.processes, part.of, part.why) == (2, 3, why)
     assert [len(model.latency.processes) for model in record.models] == [2, 2]
-    whole = benched(monkeypatch, None, earlier=record)
+    whole = benched(None, earlier=record)
     assert whole.incomplete is None
     assert [len(model.latency.processes) for model in whole.models] == [3, 3]
     assert whole.models[0].predictions == record.models[0].predictions
@@ -152,12 +169,11 @@ def test_the_part_is_a_record_that_is_gone_on_with(
         partial.load(tmp_path / "whole.json")
 
 
-def test_another_machine_does_not_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert")
+def test_another_machine_does_not_go_on(benched: Callable[..., Measurement]) -> None:
     with pytest.raises(partial.Unfinished) as caught:
-        benched(monkeypatch, GONE)
+        benched(GONE)
     other = caught.value.measurement.model_copy(
         update={"machine": measurement.Open.model_validate({"machine": "fake", "cpu": "another"})}
     )
     with pytest.raises(EdgebigError, match="on another machine: cpu was another, now none"):
-        benched(monkeypatch, None, earlier=other)
+        benched(None, earlier=other)

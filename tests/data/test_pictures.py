@@ -310,6 +310,7 @@ def result_of(child: subprocess.Popen[str]) -> dict[str, Any]:
     return result
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_pictures(tmp_path: Path) -> None:
     picture = save(tmp_path / "picture.jpg", noise(0, 320, 320))
     for root, count in ((tmp_path / "few", 20), (tmp_path / "many", 220)):
@@ -323,6 +324,7 @@ def test_memory_does_not_grow_with_the_pictures(tmp_path: Path) -> None:
     assert many - few < 15_000_000
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_do_each_other_no_harm(root: Path) -> None:
     for index in range(60):
         save(root / "ab"[index % 2] / f"{index}.png", noise(index, 40, 40))
