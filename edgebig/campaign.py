@@ -28,7 +28,7 @@ from edgebig import device as devices
 from edgebig.artifact import Artifact
 from edgebig.bench import Settings, Subject
 from edgebig.device import AdbDevice, BrowserDevice, Device
-from edgebig.errors import EXIT_DEVICE, EdgebigError, Failure
+from edgebig.errors import EXIT_BUG, EXIT_DEVICE, EdgebigError, Failure
 from edgebig.group import Outcome
 from edgebig.measurement import Measurement
 from edgebig.partial import Unfinished, UnfinishedSweep
@@ -100,9 +100,11 @@ class Found:
 
     @property
     def exit_code(self) -> int:
-        """Of what failed: 4 where a device did, else that of the first; 0 where none did, or a sweep found others."""
+        """Of what failed: 70 of a bug, else 4 where a device did, else that of the first; 0 where none did, or a sweep
+        found others.
+        """
         codes = [row.failure.exit_code for row in self.rows if row.failure and row.device not in self.best]
-        return EXIT_DEVICE if EXIT_DEVICE in codes else codes[0] if codes else 0
+        return next((code for code in (EXIT_BUG, EXIT_DEVICE) if code in codes), codes[0] if codes else 0)
 
 
 def everywhere() -> list[Device]:
