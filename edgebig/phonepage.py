@@ -55,7 +55,7 @@ def serve(
         stack.callback(reception.release)
         opened(reception)
         subject = stack.enter_context(_when_asked(found, settings, data))
-        visits = Visits(subject, device, settings, _place(found), on_done=measured, on_bug=reception.stop)
+        visits = Visits(subject, device, settings, _place(found), on_done=measured)
         visits.of(reception, browser.whoever(reception))
 
 

@@ -16,7 +16,7 @@ from edgebig.device import BrowserDevice
 from edgebig.drivers import browser
 from edgebig.drivers.browser import BrowserSession
 from edgebig.drivers.reception import Reception
-from edgebig.errors import EdgebigError, of_machine
+from edgebig.errors import EXIT_BUG, EdgebigError, of_machine
 from edgebig.measurement import Measurement
 from edgebig.partial import Unfinished
 from edgebig.progress import live_rows, say
@@ -33,6 +33,16 @@ class Phone:
     measurement: Measurement | None = None
     path: Path | None = None
     failure: EdgebigError | None = None
+
+
+class Bug(EdgebigError):
+    """A bug met one phone; its traceback was shown."""
+
+    exit_code = EXIT_BUG
+
+    def __init__(self, error: Exception) -> None:
+        what = traceback.format_exception_only(error)[-1].strip()
+        super().__init__(f"a bug of edgebig's: {what}", "please report it with the lines above")
 
 
 @dataclass(frozen=True)
@@ -53,7 +63,7 @@ def measure(
     """Waits for as many phones as `target` says. `place`: of a phone's name, where its record goes.
 
     Of a part that was measured the record is written too. Raises DeviceError where no phone comes, and what the only
-    one raises; of several, those that fail are told.
+    one raises; of several, those that fail are told, and the others go on, whatever it was.
     """
     reception = Reception(target, "bench")
     try:
@@ -69,7 +79,7 @@ def measure(
 
 @dataclass
 class Visits:
-    """The phones of one reception, a thread for each. `on_done`: told of each as it ends; `on_bug`: called on one."""
+    """The phones of one reception, a thread for each. `on_done`: told of each as it ends."""
 
     subject: Callable[[], Subject]
     target: BrowserDevice
@@ -77,14 +87,12 @@ class Visits:
     place: Callable[[str], Path]
     earlier: Measurement | None = None
     on_done: Callable[[Phone], None] = lambda phone: None
-    on_bug: Callable[[], None] = lambda: None
     _found: list[Phone] = field(default_factory=list)
-    _bugs: list[str] = field(default_factory=list)
 
     def of(
         self, reception: Reception, arriving: Iterable[AbstractContextManager[BrowserSession]]
     ) -> Sequence[Phone]:
-        """Each that comes, by their numbers; a bug is raised as RuntimeError once the others have ended."""
+        """Each that comes, by their numbers."""
         threads: list[threading.Thread] = []
         try:
             for opened in arriving:
@@ -100,8 +108,6 @@ class Visits:
             for thread in threads:
                 thread.join(_END_LIMIT_S)
             raise
-        if self._bugs:
-            raise RuntimeError("\n".join(self._bugs))
         return sorted(self._found, key=lambda phone: int(phone.name.rpartition("-")[2]))
 
     def _visit(self, opened: AbstractContextManager[BrowserSession]) -> None:
@@ -118,23 +124,29 @@ class Visits:
             measurement.save(record, path)
             phone = Phone(session.name, session.about, record, path)
             say(f"{phone.name} ({phone.about}): {_in_short(record)}")
-        except (EdgebigError, OSError) as error:
+        except Exception as error:  # noqa: BLE001  # A bug is one phone's: the others have theirs to end.
             phone = self._failed(session, error)
-            say(f"{phone.name} ({phone.about}): {phone.failure and phone.failure.problem.splitlines()[0]}")
-        except Exception:  # noqa: BLE001  # A bug: its traceback is told in the main thread, by the one who names bugs.
-            self._bugs.append(traceback.format_exc())
-            self.on_bug()
-            return
         self._found.append(phone)
         self.on_done(phone)
 
-    def _failed(self, session: BrowserSession | None, error: EdgebigError | OSError) -> Phone:
+    def _failed(self, session: BrowserSession | None, error: Exception) -> Phone:
         name, about = (session.name, session.about) if session else ("phone-0", "")
-        if isinstance(error, Unfinished):
-            return Phone(name, about, failure=error.keep(self.place(name)))
+        failure = self._told(name, error)
+        say(f"{name} ({about}): {failure.problem.splitlines()[0]}")
+        return Phone(name, about, failure=failure)
+
+    def _told(self, name: str, error: Exception) -> EdgebigError:
+        try:
+            if isinstance(error, Unfinished):
+                return error.keep(self.place(name))
+        except OSError as refused:
+            error = refused
         if isinstance(error, OSError):
-            error = of_machine(error)
-        return Phone(name, about, failure=error)
+            return of_machine(error)
+        if isinstance(error, EdgebigError):
+            return error
+        say("".join(traceback.format_exception(error)).rstrip())
+        return Bug(error)
 
 
 def _accuracy(record: Measurement) -> float | None:

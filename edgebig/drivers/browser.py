@@ -18,7 +18,7 @@ from edgebig.device import BrowserDevice
 from edgebig.drivers import pagejob
 from edgebig.drivers.protocol import Capabilities, DeviceFacts, Event, Job, Provenance, raise_fault
 from edgebig.drivers.reception import Reception
-from edgebig.errors import DeviceError, EdgebigError
+from edgebig.errors import DeviceError, EdgebigError, of_machine
 from edgebig.ondevice import infer
 from edgebig.phone import facts
 from edgebig.phone.handset import Again, Handset
@@ -87,13 +87,25 @@ def _session(reception: Reception, phone: Handset) -> Iterator[BrowserSession]:
     try:
         yield session
     except BaseException as error:
-        why = error.problem.splitlines()[0] if isinstance(error, EdgebigError) else "the host was stopped"
-        reception.hub.finish(session.phone, why, failed=True)
+        reception.hub.finish(session.phone, _why(error), failed=True)
         raise
     else:
         reception.hub.finish(session.phone, "measured", accuracy=session.accuracy)
     finally:
         reception.release()
+
+
+def _why(error: BaseException) -> str:
+    """What a phone and its row are told of it."""
+    if isinstance(error, EdgebigError):
+        return error.problem.splitlines()[0]
+    if isinstance(error, OSError):
+        return of_machine(error).problem
+    return (
+        "a bug of the host's; its terminal tells more"
+        if isinstance(error, Exception)
+        else "the host was stopped"
+    )
 
 
 class BrowserSession:

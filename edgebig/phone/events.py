@@ -37,10 +37,13 @@ class Checker:
         self._models = [model["sha256"] for model in job["models"]]
         self._outputs = dict.fromkeys(self._models, 0)
         self._seen: set[tuple[Any, ...]] = set()
+        self._claimed: list[tuple[Any, ...]] = []
         self._count: Counter[str] = Counter()
 
     def checked(self, event: object) -> Event:
-        """The event with what is known of it and nothing else. Raises ValueError, which says what is wrong."""
+        """The event with what is known of it and nothing else. Raises ValueError, which says what is wrong; what is
+        refused leaves no trace.
+        """
         if not isinstance(event, dict):
             raise ValueError("an event that is no object")
         name = event.get("event")
@@ -50,8 +53,11 @@ class Checker:
         assert isinstance(name, str)
         if self._count["result"] or self._count["error"]:
             raise ValueError(f"{name}: after the end")
+        self._claimed.clear()
+        told = {"event": name, **check(self, event)}
+        self._seen.update(self._claimed)
         self._count[name] += 1
-        return {"event": name, **check(self, event)}
+        return told
 
     # ------------------------------------------------------------ each kind
 
@@ -60,7 +66,7 @@ class Checker:
         return {"protocol": _whole(event, "protocol", 1)}
 
     def _condition(self, event: Event) -> Event:
-        if self._count["condition"] > _MOST_CONDITIONS:
+        if self._count["condition"] >= _MOST_CONDITIONS:
             raise ValueError("condition: too many")
         # Others are a board's, with readings of their own.
         if event.get("when") not in _WHEN:
@@ -106,9 +112,10 @@ class Checker:
         for label in labels:
             if type(label) is not int or not 0 <= label < _MOST_CLASSES:
                 raise ValueError("outputs: a label that is none")
-        self._outputs[model] += len(labels)
         told = {"model": model, "start": start, "of": self._job["examples"], "labels": labels}
-        return {**told, **_raw(event, len(labels))} if "raw" in event else told
+        told |= _raw(event, len(labels)) if "raw" in event else {}
+        self._outputs[model] += len(labels)
+        return told
 
     def _memory(self, event: Event) -> Event:
         model = self._model(event)
@@ -153,7 +160,7 @@ class Checker:
         }
 
     def _progress(self, event: Event) -> Event:
-        if self._count["progress"] > 10_000:
+        if self._count["progress"] >= 10_000:
             raise ValueError("progress: too much")
         return {"note": _text(event, "note")}
 
@@ -182,7 +189,7 @@ class Checker:
     def _once(self, *what: Any) -> None:
         if what in self._seen:
             raise ValueError(f"{what[0]}: a second time")
-        self._seen.add(what)
+        self._claimed.append(what)
 
     def _model(self, event: Event) -> str:
         model = event.get("model")
@@ -244,7 +251,7 @@ def _short(value: object) -> str:
 
 def _raw(event: Event, rows: int) -> Event:
     dtype, raw = event.get("dtype"), event["raw"]
-    if dtype not in _DTYPES or not isinstance(raw, str):
+    if not isinstance(dtype, str) or dtype not in _DTYPES or not isinstance(raw, str):
         raise ValueError("outputs: of no known dtype")
     try:
         size = len(base64.b64decode(raw, validate=True))

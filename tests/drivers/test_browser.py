@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import queue
+import random
 import socket
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +17,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from edgebig import artifact, bench, comparing, delegation, device, drivers, measurement, phones
+from edgebig import artifact, bench, comparing, delegation, device, drivers, measurement, phonepage, phones
 from edgebig.bench import Settings, Subject
 from edgebig.campaign import Found, Row
 from edgebig.comparing.speed import Limits
 from edgebig.data import source
 from edgebig.device import BrowserDevice
 from edgebig.drivers import browser, reception
-from edgebig.errors import DeviceError, EdgebigError
+from edgebig.errors import EXIT_BUG, DeviceError, EdgebigError
 from edgebig.measurement import Measurement
 from edgebig.ondevice import infer
 from edgebig.phone import handset, server
@@ -36,8 +38,8 @@ pytest.importorskip("uvicorn", reason="needs uvicorn")
 pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert")
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
-QUICK = Settings(processes=3, rounds=2, samples=3, deadline_s=20.0)
-LIMIT_S = 20.0
+QUICK = Settings(processes=3, rounds=2, samples=3, deadline_s=60.0)
+LIMIT_S = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +93,11 @@ class Measuring:
         self.error: EdgebigError | None = None
         self._thread = threading.Thread(target=call, daemon=True)
         self._thread.start()
+
+    def end(self) -> EdgebigError | None:
+        self._thread.join(LIMIT_S)
+        assert not self._thread.is_alive()
+        return self.error
 
     def result(self) -> tuple[phones.Phone, ...]:
         self._thread.join(LIMIT_S)
@@ -398,6 +405,117 @@ def test_one_that_fails_does_not_take_the_others_along(measuring: Any) -> None:
     assert isinstance(failure, DeviceError)
     assert failure.hint == "use wasm"
     assert record_of(found["phone-2"]).models[0].verdict == "OK"
+
+
+def broken_for(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug that meets the phone of that name as it is measured, and no other."""
+    measure_in = bench.measure_in
+
+    def measured(session: Any, *more: Any, **named: Any) -> Measurement:
+        if session.name == name:
+            return {"p50": 1}["p60"]  # type: ignore[return-value]
+        return measure_in(session, *more, **named)
+
+    monkeypatch.setattr(bench, "measure_in", measured)
+
+
+def test_a_bug_ends_the_phone_that_it_meets_and_no_other(
+    measuring: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken_for("phone-1", monkeypatch)
+    running, served = measuring(target(phones=2))
+    unlucky = Phone(served)
+    assert dict(unlucky.line(unlucky.join()))["end"]["why"] == "a bug of the host's; its terminal tells more"
+    assert Phone(served).live() == "measured"
+    found = {phone.name: phone for phone in running.result()}
+    assert record_of(found["phone-2"]).models[0].verdict == "OK"
+    failure = found["phone-1"].failure
+    assert failure is not None
+    assert (failure.exit_code, failure.problem) == (EXIT_BUG, "a bug of edgebig's: KeyError: 'p60'")
+    assert 'return {"p50": 1}["p60"]' in capsys.readouterr().err
+
+
+def test_a_bug_does_not_close_the_page_that_is_open_to_all(
+    opened: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    broken_for("phone-1", monkeypatch)
+    offered = phonepage.offered([str(GOLDEN / "digits-float32.tflite")])
+    held: list[reception.Reception] = []
+    told: queue.Queue[phones.Phone] = queue.Queue()
+    settings = replace(QUICK, examples=20)
+    serving = threading.Thread(
+        target=phonepage.serve, args=(target(), offered, settings, None, held.append, told.put), daemon=True
+    )
+    serving.start()
+    served = opened()
+    unlucky = Phone(served)
+    assert "a bug" in dict(unlucky.line(unlucky.join()))["end"]["why"]
+    assert isinstance(told.get(timeout=LIMIT_S).failure, phones.Bug)
+    assert Phone(served).live() == "measured"
+    assert told.get(timeout=LIMIT_S).path is not None
+    # Its owner may ask again, who met the bug.
+    held[0].stop()
+    serving.join(LIMIT_S)
+    assert not serving.is_alive()
+
+
+ODD: tuple[Any, ...] = (
+    None,
+    True,
+    -1,
+    0,
+    1,
+    1e300,
+    10**13,
+    2**63,
+    "",
+    "\ud800",
+    "x" * 9000,
+    [],
+    {},
+    [[]],
+    {"a": [1]},
+)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_a_page_says_is_a_record_or_a_failure_and_never_a_bug(
+    measuring: Any, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """Its events with odd values in odd places, left out, in another order, or said twice."""
+    draw = random.Random(seed)
+
+    def spoilt(value: Any) -> Any:
+        if isinstance(value, dict) and value:
+            key = draw.choice(sorted(value))
+            rest = {other: kept for other, kept in value.items() if other != key}
+            return rest if draw.random() < 0.2 else {**rest, key: spoilt(value[key])}
+        if isinstance(value, list) and value and draw.random() < 0.7:
+            place = draw.randrange(len(value))
+            return [*value[:place], spoilt(value[place]), *value[place + 1 :]]
+        return draw.choice(ODD)
+
+    running, served = measuring(target(phones=1), QUICK)
+    phone = Phone(served)
+    identity = phone.join()
+    task = phone.job(identity)
+    sent, events = 0, list(events_of(task["job"], task["tables"], phone))
+    for event in events:
+        # What is refused is said rightly then, until the host has all that it asked for, or has enough of it.
+        for told in (*(spoilt(event) for _ in range(4)), draw.choice(events), event):
+            try:
+                answer = phone.send(identity, task["number"], sent, [told])
+            except OSError:  # the host has ended
+                break
+            assert answer.status in (200, 400, 409), answer
+            if answer.status == 200:
+                sent = answer.json()["next"]
+                break
+    error = running.end()
+    assert not isinstance(error, phones.Bug), error
+    if error is None:
+        record_of(running.result()[0])
 
 
 def test_a_session_ends_with_whoever_holds_it(subject: Subject, opened: Any) -> None:

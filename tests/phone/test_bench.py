@@ -244,6 +244,43 @@ def test_the_page_is_open_until_ctrl_c(here: Path, chromium: Any) -> None:
     assert len(serving["fingerprint"].split(":")) == 32
 
 
+def test_a_page_that_harms_leaves_the_others_alone(here: Path, chromium: Any) -> None:
+    """One hand-written client that sends what it likes; beside it a browser is measured, to the end."""
+    arguments = ("phone", "digits-nano", "--address", "127.0.0.1", "--http", "--json", "--examples", "50")
+    with command(here, *arguments) as running, contextlib.closing(chromium.new_context()) as context:
+        address, token = running.address().split("/#t=")
+        hostile = Phone(Served(address, token, int(address.rpartition(":")[2])))
+        identity = hostile.join(facts={"user_agent": "\x1b[2J<b>" * 90, "cores": {"a": [{"b": None}]}})
+        number = hostile.job(identity)["number"]
+        for event in (
+            [],
+            {},
+            {"event": ["ready"]},
+            {"event": "sample", "ns": 7},
+            {"event": "outputs", "start": {}},
+        ):
+            assert hostile.send(identity, number, 0, [event]).status == 400
+        page = context.new_page()
+        page.goto(running.address())
+        page.click("#tab-bench")
+        page.click("#bench-start:enabled")
+        running.wait_for("asks for a bench: Linux", page)
+        claims = {"event": "error", "code": "x", "problem": "\x1b]0;evil\x07" * 40, "hint": "<script>"}
+        assert hostile.send(identity, number, 0, [claims]).status == 200
+        page.wait_for_selector("#bench-host:has-text('The host says: measured')", timeout=LIMIT_S * 1000)
+        running.process.send_signal(signal.SIGINT)
+        code, printed = running.end(page)
+    assert code == 130
+    said = "".join(running.said)
+    assert "Traceback" not in said
+    assert "\x1b]0" not in said
+    told = {
+        line["phone"]: line for line in map(json.loads, printed.splitlines()) if line["event"] == "measured"
+    }
+    assert told["phone-1"]["record"] is None
+    assert measurement.load(Path(here, told["phone-2"]["record"])).models[0].verdict == "OK"
+
+
 def test_ctrl_c_tells_the_phones_and_ends_at_once(here: Path) -> None:
     (here / "devices" / "loop.toml").write_text(
         'kind = "browser"\naddress = "127.0.0.1"\nplain_http = true\n'

@@ -56,6 +56,27 @@ def checked(*events: Any) -> list[Event]:
     return [checker.checked(event) for event in events]
 
 
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ({**OUTPUTS, "raw": "no base64"}, OUTPUTS),
+        ({**OUTPUTS, "dtype": {"a": 1}}, OUTPUTS),
+        ({**LOADED, "delegated": None}, LOADED),
+        ({**WARMUP, "first_ns": -1}, WARMUP),
+        ({"event": "error", "code": [], "problem": "", "hint": ""}, {"event": "error"}),
+    ],
+)
+def test_what_is_refused_leaves_no_trace(wrong: Event, right: Event) -> None:
+    """Else what comes behind it would be taken for its rest."""
+    checker = Checker(JOB)
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"outputs|loaded|first_ns|text"):
+            checker.checked(wrong)
+    assert checker.checked(right)["event"] == right["event"]
+    with pytest.raises(ValueError, match=r"a second time|wanted from|after the end"):
+        checker.checked(right)
+
+
 def test_what_was_asked_for_goes_through_and_nothing_beside_it() -> None:
     sent = [LOADED, OUTPUTS, {**OUTPUTS, "start": 2}, WARMUP, {**SAMPLE, "evil": "<script>"}]
     found = checked(*sent, {"event": "result", "complete": True})
