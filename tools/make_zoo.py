@@ -28,7 +28,6 @@ from edgebig.data import source
 TEACHER = ("digits-teacher", 0)
 # In this order: the camera's start from the weights of the plain ones.
 SEEDS = {"digits": 0, "digits-small": 1, "digits-nano": 2, "digits-camera": 0, "digits-camera-small": 0}
-VARIANT = "distil-int8"
 
 
 def edgebig(work: Path, *arguments: str) -> None:
@@ -52,7 +51,8 @@ def trained(work: Path, recipe: str, seed: int) -> runs.Run:
 
 def made(work: Path, recipe: str, seed: int) -> Artifact:
     run = trained(work, recipe, seed)
-    path = run.folder / f"{VARIANT}.tflite"
+    variant = "distil-int8" if run.recipe.compress.distil else "int8"
+    path = run.folder / f"{variant}.tflite"
     if not path.is_file():
         edgebig(work, "compress", run.name)
     return artifact.load(path)
