@@ -182,7 +182,7 @@ ROOMS: dict[str, set[str]] = {
         "check.layers", "check.matching", "check.signal", "check.tflite", "campaign", "sweep", "probe",
     },
     "search": {"train", "compress", "bench", "report"},
-    "doctor": {"adbserver", "lookup", "device"},
+    "doctor": {"adbserver", "lookup", "device", "phone"},
     "zoo": set(),
     "cli": ANYTHING,
     "__main__": {"cli"},

@@ -20,6 +20,7 @@ import pytest
 
 from edgebig import doctor, lookup
 from edgebig.doctor import Check, machine, phones, proof, software
+from edgebig.phone import runtime as litertjs
 
 ROOT = Path(__file__).resolve().parent.parent
 Tool = Callable[[str, str], Path]
@@ -427,13 +428,19 @@ def test_the_phones_page(package: Package) -> None:
 
 
 def test_litertjs_is_told_where_it_is_kept(tool: Tool) -> None:
+    """That version, whole: another one, or a part of it, will be fetched all the same."""
     assert "no npm" in phones.page()[1].detail
     tool("npm", "exit 0")
     assert "npm will bring it" in phones.page()[1].detail
-    kept = lookup.cache_dir() / "litertjs" / "2.5.3"
-    kept.mkdir(parents=True)
-    (kept / "files.json").write_text("{}")
+    folder = lookup.cache_dir() / "litertjs"
+    litertjs._pack(iter([("index.js", b"export {};")]), folder / "2.5.2")
+    (folder / litertjs.VERSION).mkdir()
+    (folder / litertjs.VERSION / "files.json").write_text("{}")
+    assert phones.page()[1].state == "optional"
+    litertjs._pack(((name, name.encode()) for name in litertjs._FILES), folder / litertjs.VERSION)
     assert (phones.page()[1].state, phones.page()[1].detail[:5]) == ("ok", "2.5.3")
+    (folder / litertjs.VERSION / "index.js.gz").write_bytes(b"spoilt")
+    assert phones.page()[1].state == "optional"
 
 
 def test_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import shutil
 
 from edgebig.doctor.proof import TOOL_LIMIT_S, Check, run_python
 from edgebig.lookup import cache_dir
+from edgebig.phone import runtime
 
 PHONE_EXTRA = 'pip install "edgebig[phone]"'
 
@@ -41,17 +42,12 @@ def _packages() -> Check:
 
 
 def _runtime() -> Check:
-    kept = sorted(path.parent.name for path in (cache_dir() / "litertjs").glob("*/files.json"))
-    if kept:
-        return Check(
-            "LiteRT.js", "ok", f"{', '.join(kept)} is in the cache: phones need no network beyond this"
-        )
-    if shutil.which("npm"):
-        return Check(
-            "LiteRT.js", "optional", "not in the cache yet: npm will bring it at the first 'edgebig phone'"
-        )
-    return Check(
-        "LiteRT.js",
-        "optional",
-        "not in the cache yet, and no npm: a public CDN will be asked at the first use",
+    if runtime.is_kept(cache_dir()):
+        kept = f"{runtime.VERSION} is in the cache, whole: phones need no network beyond this"
+        return Check("LiteRT.js", "ok", kept)
+    how = (
+        "npm will bring it at the first 'edgebig phone'"
+        if shutil.which("npm")
+        else "there is no npm: a public CDN will be asked at the first use"
     )
+    return Check("LiteRT.js", "optional", f"{runtime.VERSION} is not in the cache yet; {how}")

@@ -127,6 +127,11 @@ def ready(cache: Path, given: Path | None = None) -> Runtime:
 # ---------------------------------------------------------------- the cache
 
 
+def is_kept(cache: Path) -> bool:
+    """Whether `ready` needs nothing but `cache`: that version is there, whole."""
+    return _kept(cache / "litertjs" / VERSION) is not None
+
+
 def _kept(folder: Path) -> Runtime | None:
     """What `_pack` left; None where that is nothing, or was damaged since."""
     try:

@@ -18,6 +18,15 @@ from .conftest import SIZES, WRITTEN, Phone, embedded, paper
 pytestmark = pytest.mark.browser
 
 
+# The threshold that the reader was asked for last.
+ASKED = """
+const post = Worker.prototype.postMessage;
+Worker.prototype.postMessage = function (message, ...rest) {
+  if (message.step === "read") self.asked = message.threshold;
+  return post.call(this, message, ...rest);
+};"""
+
+
 def stroke(page: Any, points: list[tuple[float, float]]) -> None:
     """A stroke by a pointer, `points` as shares of the paper."""
     box = page.locator("#paper").bounding_box()
@@ -101,6 +110,30 @@ def test_a_photograph(page: Phone, tmp_path: Path) -> None:
     assert page.reads("#camera-problem", bool) == "<b>.jpg is no picture that this browser reads."
 
 
+def test_a_photograph_is_read_as_the_slider_stands_at_last(phone: Callable[..., Phone], site: int) -> None:
+    """It is moved while the reader works for where it stood before, and another photograph is opened meanwhile."""
+    here = phone()
+    here.page.add_init_script(ASKED)
+    here.open(f"http://127.0.0.1:{site}/")
+    for number, text in enumerate(("2046", "571")):
+        picture = io.BytesIO()
+        paper(text, 900, 600).save(picture, "JPEG")
+        here.page.set_input_files(
+            "#photo-file", {"name": f"{number}.jpg", "mimeType": "image/jpeg", "buffer": picture.getvalue()}
+        )
+        if number == 0:
+            here.reads("#camera-answer", lambda text: text == "2046")
+            here.page.locator("#sure").evaluate(
+                "slider => { for (const value of [99, 98, 20, 7]) {"
+                "  slider.value = value; slider.dispatchEvent(new Event('input')); } }"
+            )
+    here.reads("#camera-answer", lambda text: text == "571")
+    here.page.wait_for_timeout(500)
+    assert here.text("#camera-answer") == "571"
+    assert here.page.evaluate("self.asked") == 0.07
+    assert here.page.locator("#camera-problem").is_hidden()
+
+
 def test_boxes_lie_where_the_digits_are_when_the_phone_is_turned(page: Phone) -> None:
     picture = io.BytesIO()
     paper("57", 600, 900).save(picture, "PNG")
@@ -167,12 +200,7 @@ def test_the_threshold_of_a_model_is_its_own_to_the_bit(
     """Half a step of an int8 model's answers, which the slider's whole percents would take for a half."""
     rows = json.loads((exported / "models.json").read_text())
     here = phone()
-    here.page.add_init_script(
-        "const post = Worker.prototype.postMessage;"
-        "Worker.prototype.postMessage = function (message, ...rest) {"
-        "  if (message.step === 'read') self.asked = message.threshold;"
-        "  return post.call(this, message, ...rest); };"
-    )
+    here.page.add_init_script(ASKED)
     for row in rows:
         row["threshold"] = 128.5 / 256
     here.context.route(

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from edgebig.errors import DeviceError, EdgebigError
-from edgebig.phone import runtime
+from edgebig.phone import assets, runtime
 
 INDEX = b'import { createWasmLib } from "@litertjs/wasm-utils";\nexport {};\n'
 CONTENTS = {
@@ -215,3 +215,8 @@ def test_npm_gives_the_pinned_packages(
     assert (
         sum(found[f"wasm/litert_wasm_internal.{end}"].gzipped.stat().st_size for end in ("js", "wasm")) < 3e6
     )
+
+
+def test_the_page_says_the_version_that_is_served() -> None:
+    told = (assets.STATIC / "app" / "facts.js").read_text("utf-8")
+    assert f'const RUNTIME_VERSION = "{runtime.VERSION}";' in told

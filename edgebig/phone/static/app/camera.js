@@ -21,6 +21,7 @@ export class Camera {
       wanted: false,
       here: true,
       fresh: false,
+      photoIsDue: false,
       working: false,
       threshold: 0,
     });
@@ -180,6 +181,10 @@ export class Camera {
 
   // Reads the newest frame as soon as the reader is free; those that come meanwhile are let go.
   async pump() {
+    if (this.photo) {
+      this.pumpPhoto();
+      return;
+    }
     const { video } = this.parts;
     if (!this.fresh || this.working || !this.reading.free || !video.videoWidth) return;
     [this.fresh, this.working] = [false, true];
@@ -242,22 +247,37 @@ export class Camera {
     await this.readPhoto();
   }
 
-  async readPhoto() {
+  // Reads it once more, as soon as the reader is free.
+  readPhoto() {
+    this.photoIsDue = true;
+    return this.pumpPhoto();
+  }
+
+  async pumpPhoto() {
+    if (!this.photo || !this.photoIsDue || this.working || !this.reading.free) return;
+    [this.photoIsDue, this.working] = [false, true];
+    const read = this.photo;
     const { photo } = this.parts;
-    if (!this.reading.free) return;
     try {
       // The browser has turned it upright.
       const picture = await take(photo, photo.naturalWidth, photo.naturalHeight, PHOTO_LONGEST);
       const found = await this.reading.read(picture, this.threshold);
-      if (!found || !this.photo) return;
-      drawBoxes(this.parts.boxes, found, found.digits, found.rejected);
-      this.tell(found.digits);
-      this.parts.times.textContent = timesOf(found);
-      if (found.digits.length === 0)
-        this.problem("No digit was found in it. Dark ink on plain paper, close by, is read best.");
+      if (!found) this.photoIsDue = true;
+      else if (read === this.photo) this.showPhoto(found);
     } catch (error) {
-      this.problem(`The photograph could not be read: ${error.message}`);
+      if (read === this.photo) this.problem(`The photograph could not be read: ${error.message}`);
+    } finally {
+      this.working = false;
+      this.pump();
     }
+  }
+
+  showPhoto(found) {
+    drawBoxes(this.parts.boxes, found, found.digits, found.rejected);
+    this.tell(found.digits);
+    this.parts.times.textContent = timesOf(found);
+    const none = "No digit was found in it. Dark ink on plain paper, close by, is read best.";
+    this.problem(found.digits.length === 0 ? none : null);
   }
 
   forgetPhoto() {
