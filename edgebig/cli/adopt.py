@@ -42,7 +42,10 @@ def adopt(
     assignments: options.Set = None,
     json: options.Json = False,
 ) -> None:
-    """Make a run of a model that was trained elsewhere, so that compress, bench, eval and predict take it."""
+    """Make a run of a model that was trained elsewhere.
+
+    Then compress, bench, eval and predict take it.
+    """
     from edgebig import adopt as adoption
     from edgebig import artifact, files, runs
     from edgebig import recipe as recipes

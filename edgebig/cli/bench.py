@@ -69,7 +69,7 @@ def bench(
         Path | None,
         typer.Option(
             metavar="RECORD",
-            help="Go on with the incomplete record of a device that went away, or all of its sweep; it says the rest.",
+            help="Go on with the record of a bench that was cut off, or all of its sweep; it says the rest.",
         ),
     ] = None,
     cores: Annotated[
@@ -117,7 +117,9 @@ def bench(
     junit: options.JUnit = None,
     json: options.Json = False,
 ) -> None:
-    """Measure accuracy and latency of .tflite files on a device, in turns.
+    """Measure accuracy and latency of .tflite files on a device.
+
+    Several models are measured in turns, and compared.
 
     A bound is PASS where the whole 95 % interval keeps it, FAIL where none of it does (exit 3), else INCONCLUSIVE
     (exit 0, with --strict 3).

@@ -32,7 +32,9 @@ def blame(
     deadline: Annotated[float, typer.Option(min=1, help="Seconds until a step is given up.")] = 900.0,
     json: options.Json = False,
 ) -> None:
-    """Tell why a device predicts something else than this machine: preprocessing, runtime, machine or kernels.
+    """Tell why a device predicts something else than this machine.
+
+    It is the preprocessing, the runtime, the processor or the kernels.
 
     The same examples go through each, one change at a time. Exit 0 whoever is to blame.
     """

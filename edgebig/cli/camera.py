@@ -96,7 +96,10 @@ def camera(
         ),
     ] = False,
 ) -> None:
-    """Read digits live: from this machine's camera or a board's, a video, pictures or a stream."""
+    """Read digits live from a camera, a video or a stream.
+
+    The camera is this machine's or a board's. Pictures are read, too.
+    """
     from edgebig import artifact, runs
     from edgebig import camera as watching
     from edgebig import device as devices

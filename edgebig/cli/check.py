@@ -62,7 +62,10 @@ def check(
     deadline: Annotated[float, typer.Option(min=1, help="Seconds until a model is given up.")] = 900.0,
     json: options.Json = False,
 ) -> None:
-    """Tell where two models part: their answers on real examples, and layer by layer what is lost."""
+    """Tell where two models part, and in which layer.
+
+    It compares their answers on real examples, and tells layer by layer what is lost.
+    """
     from edgebig import comparison
     from edgebig.cli import examples as chosen
     from edgebig.progress import say

@@ -72,7 +72,9 @@ def compare(
     out: Annotated[Path | None, typer.Option(help="Of two models: the record's file.")] = None,
     json: options.Json = False,
 ) -> None:
-    """Tell whether B is slower or reads worse than A: two records of bench, or two models measured in turns.
+    """Tell whether B is slower or reads worse than A.
+
+    A and B are two records of bench, or two models that are measured in turns.
 
     Each part is PASS where its whole 95 % interval is within the bound, FAIL where none of it is, else INCONCLUSIVE.
     Slower is FAIL only past --max-regression and --and both. Exit 3 where one is FAIL; INCONCLUSIVE is exit 0, with

@@ -65,7 +65,10 @@ def compress(
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Slim, distil, prune, cluster and quantize a trained run; without flags, by the passes of its recipe."""
+    """Slim, distil, prune, cluster and quantize a trained run.
+
+    Without flags, by the passes of its recipe.
+    """
     from edgebig import artifact, runs
     from edgebig import recipe as recipes
     from edgebig.data import source

@@ -58,7 +58,10 @@ def convert(
     ] = False,
     json: options.Json = False,
 ) -> None:
-    """Give a model the form that a target takes best, or an int8 model other inputs and outputs."""
+    """Give a model the form that a target takes best.
+
+    An int8 model can be given other inputs and outputs, too.
+    """
     from edgebig import artifact, runs
 
     if target is not None and io is not None:

@@ -53,7 +53,10 @@ def show(
     ] = False,
     json: options.Json = False,
 ) -> None:
-    """Show what is in a data set: classes, duplicates, drift between the splits, and a sheet of pictures."""
+    """Show what is in a data set, and a sheet of its pictures.
+
+    Its classes, duplicates, and drift between the splits.
+    """
     from dataclasses import asdict
 
     from edgebig import files

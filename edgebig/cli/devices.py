@@ -10,7 +10,7 @@ from edgebig.cli import options
 from edgebig.errors import EdgebigError
 
 devices_app = typer.Typer(
-    help="The devices that can be named: list, examine, add and clean them.", rich_markup_mode=None
+    help="The devices that can be named: list, examine, add, clean.", rich_markup_mode=None
 )
 Name = Annotated[
     str, typer.Argument(help="A device, by its name or file.", autocompletion=options.complete_device)
@@ -43,7 +43,7 @@ def list_devices(json: options.Json = False) -> None:
 
 @devices_app.command("show")
 def show_device(name: Name, json: options.Json = False) -> None:
-    """Show a device's file with every key, what it means, and its default."""
+    """Show a device's file: each key, its meaning and default."""
     from edgebig import device, inventory, lookup
 
     target, path = device.load(name), lookup.find("devices", name)
@@ -57,7 +57,10 @@ def show_device(name: Name, json: options.Json = False) -> None:
 
 @devices_app.command("probe")
 def probe_device(name: Name, json: options.Json = False) -> None:
-    """Find out what a device is, and try each runtime and delegate on it."""
+    """Find out what a device is, and try each runtime on it.
+
+    Each of its delegates is tried, too.
+    """
     from edgebig import device, probe
     from edgebig.report import probe as report
 
@@ -86,7 +89,10 @@ def add_device(
     force: Annotated[bool, typer.Option("--force", help="Write over a device of that name.")] = False,
     json: options.Json = False,
 ) -> None:
-    """Add a device: it is reached and examined, and its file written to your configuration."""
+    """Add a device: it is examined, and its file written.
+
+    The file lies in your configuration folder.
+    """
     from edgebig import enrol
     from edgebig.report import probe as report
 
@@ -132,7 +138,10 @@ def set_up_device(
     remove: Annotated[bool, typer.Option("--remove", help="Take the environment away again.")] = False,
     json: options.Json = False,
 ) -> None:
-    """Put a Python environment with a pinned runtime on a board; it needs no network and no root."""
+    """Put a Python environment with a pinned runtime on a board.
+
+    It needs no network and no root there.
+    """
     from edgebig import device, setup
 
     target = device.load(name)
@@ -149,7 +158,10 @@ def set_up_device(
 
 @devices_app.command("clean")
 def clean_device(name: Name, json: options.Json = False) -> None:
-    """Take away what edgebig has put on a device: models, pictures, the runner."""
+    """Take away what edgebig has put on a device.
+
+    Models, pictures and the runner.
+    """
     from edgebig import device, drivers
 
     target = device.load(name)

@@ -14,7 +14,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def doctor(json: options.Json = False) -> None:
-    """Tell what works here, each thing tried and not guessed, with the mend where it does not."""
+    """Tell what works here, and how to mend what does not.
+
+    Each thing is tried and not guessed.
+    """
     from edgebig import doctor as doctoring
     from edgebig.progress import track
 

@@ -9,7 +9,7 @@ import typer
 from edgebig.cli import options
 
 environment_app = typer.Typer(
-    help="Pythons of their own for what does not go together with edgebig's packages.", rich_markup_mode=None
+    help="Environments for packages that do not go with edgebig's own.", rich_markup_mode=None
 )
 Name = Annotated[str, typer.Argument(help="One of those that 'edgebig environment' lists.")]
 
@@ -40,7 +40,10 @@ def list_environments(json: options.Json = False) -> None:
 
 @environment_app.command("add")
 def add_environment(name: Name, json: options.Json = False) -> None:
-    """Make an environment, from the package index; it is kept in the cache."""
+    """Make an environment, from the package index.
+
+    It is kept in the cache.
+    """
     from edgebig import environment
 
     interpreter = environment.add(name)

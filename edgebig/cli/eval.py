@@ -62,7 +62,10 @@ def evaluate(
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Tell how accurate .tflite files are, class by class, and what they misread."""
+    """Tell how accurate .tflite files are and what they misread.
+
+    It tells each class by itself, with intervals.
+    """
     from edgebig import artifact, evaluation, files, runs
     from edgebig import device as devices
     from edgebig.cli import examples as chosen

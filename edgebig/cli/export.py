@@ -51,7 +51,10 @@ def export(
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Make C, an Arduino sketch, Android's assets or a page for any https host of a .tflite, checked."""
+    """Make C, a sketch, Android's assets or a page of a .tflite.
+
+    What is made is checked; the page does for any https host.
+    """
     from edgebig import artifact, lookup, runs
     from edgebig import export as exporting
     from edgebig.cli import examples as chosen

@@ -18,7 +18,10 @@ def init(
     folder: Annotated[Path, typer.Argument(metavar="NAME", help="The new folder.")],
     json: options.Json = False,
 ) -> None:
-    """Start a project of your own: a recipe, a model, data and a test that work as they are."""
+    """Start a project of your own, which works as it is.
+
+    It has a recipe, a model, data and a test.
+    """
     from edgebig import project
 
     made = project.create(folder)

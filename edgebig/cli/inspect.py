@@ -28,7 +28,10 @@ def inspect(
     ] = False,
     json: options.Json = False,
 ) -> None:
-    """Show what is in a .tflite: operators, shapes, multiplications, every byte, memory."""
+    """Show what is in a .tflite: operators, bytes and memory.
+
+    Shapes and multiplications, too.
+    """
     from edgebig import inspection, runs
 
     path = runs.resolve_model(model)

@@ -52,7 +52,9 @@ def phone(
     ] = 1000,
     json: options.Json = False,
 ) -> None:
-    """Serve a page that reads digits by a phone's camera or finger, and benches the phone; until Ctrl-C.
+    """Serve a page that reads digits by a phone, and benches it.
+
+    It sees them by the phone's camera, or as a finger writes them; until Ctrl-C.
 
     The code that is shown opens it. Models run in the phone's browser; nothing is installed on it.
     """

@@ -36,7 +36,10 @@ def predict(
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Tell what is in pictures: digits, or one class for each; with --json, one object a line."""
+    """Tell what is in pictures: digits, or one class for each.
+
+    With --json, one object a line.
+    """
     from edgebig import artifact, runs
     from edgebig import device as devices
     from edgebig import predict as predicting

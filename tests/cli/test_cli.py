@@ -76,6 +76,17 @@ def test_help_of_every_command(edgebig: Edgebig, command: str) -> None:
     assert "\x1b" not in done.stdout
 
 
+@pytest.mark.parametrize("group", ["", "runs", "devices", "data", "environment"])
+def test_a_list_of_commands_is_read_whole_in_80_columns(
+    group: str, edgebig: Edgebig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    listed = edgebig(*group.split(), "--help").stdout.split("Commands:\n")[1].splitlines()
+    assert listed
+    # What does not fit is cut off in three dots.
+    assert [line for line in listed if not line.endswith(".") or line.endswith("...")] == []
+
+
 def test_version(edgebig: Edgebig) -> None:
     assert edgebig("--version").stdout == f"edgebig {__version__}\n"
 
