@@ -13,6 +13,7 @@ from .sampling import enlarge, quantile, reduce, slide, soften
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from .parts import Bits, Parts
     from .sampling import Bytes, Shorts
 
 FULL = 1020  # ink that takes all of the light: four times 255
@@ -20,6 +21,8 @@ DARK = 80  # on paper darker than this, ink is held against this: there noise is
 MIN_INK = 133  # a stroke takes at least 13 % of the paper's light
 PAPER_SIDE = 400  # the paper is sought in a picture that is at most this long, in pixels
 POLARITY_SIDE = 240
+SOFTENED = 100  # pixels: in a picture with a shorter side strokes may be too thin to be softened
+GRAIN = 32  # neighbours that differ by more than such a part of the paper's light are noise
 LIGHT = 1.0  # what is written on is beyond 1.6, either way; paper without ink is near 0, and is mostly light
 
 
@@ -79,9 +82,11 @@ def scene_of(work: Bytes) -> Scene:
     small = reduce(work, shrink)
     reach = max(3, (7 * min(small.shape) + 10) // 20)
     for _ in range(2):
+        if min(small.shape) >= SOFTENED and _is_grainy(small):
+            small = (soften(small) >> np.uint16(2)).astype(np.uint8)
         first = _against(_closed(small, reach), small.astype(np.uint16) << np.uint16(2))
         parts = connected(first.ink, first.ink > threshold(first))
-        keep = plausible(parts, small.shape)
+        keep = plausible(parts, small.shape) | _crossed(parts, small.shape)
         if not keep.any():  # what is there is too thin to be seen so small
             reach = min(reach, 9)
             break
@@ -89,8 +94,28 @@ def scene_of(work: Bytes) -> Scene:
         reach = min(reach, max(5, int(4 * width + 0.5) + 3))
     height, width_ = work.shape
     paper = enlarge(_closed(small, reach), shrink)[:height, :width_]
-    spare = min(work.shape) >= 100
+    spare = min(work.shape) >= SOFTENED
     return _against(paper, soften(work) if spare else work.astype(np.uint16) << np.uint16(2))
+
+
+def _is_grainy(small: Bytes) -> bool:
+    """uint8 (H, W) -> does each pixel have noise of its own, as in poor light?"""
+    rows = small[::3]
+    apart = np.maximum(rows[:, 1:], rows[:, :-1]) - np.minimum(rows[:, 1:], rows[:, :-1])
+    return GRAIN * quantile(apart, 1, 2) > quantile(rows, 1, 2)
+
+
+def _crossed(parts: Parts, shape: tuple[int, ...]) -> Bits:
+    """bool (N,): what is mostly empty, as strokes are that a printed line crosses, even where it ends at the edge.
+
+    What reaches all four sides of the picture lies around a sheet.
+    """
+    height, width = shape
+    x0, y0, x1, y1 = parts.box.T
+    w, h = x1 - x0, y1 - y0
+    around = (x0 == 0) & (y0 == 0) & (x1 == width) & (y1 == height)
+    keep: Bits = (np.maximum(w, h) >= max(5, 0.015 * max(shape))) & (4 * parts.area < w * h) & ~around
+    return keep
 
 
 def _closed(small: Bytes, reach: int) -> Bytes:

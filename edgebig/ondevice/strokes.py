@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MAX_PARTS = 300  # in one picture; the largest count
 STRONG = 255  # ink that takes a quarter of the light
+NEAR = 4  # pixels to every side of a stroke, in which the edge of a sheet is not to lie
 MAX_PAIRS = 2000  # of parts that may be of one digit; the nearest count
 ROUNDS = 8  # what has grown by joining may join with more
 EDGE = 200  # pixels of a part's outline, to measure gaps by
@@ -111,32 +112,44 @@ def join(parts: Parts, width: int) -> list[Group]:
         if len(apart) == len(pairs):
             break
         pairs = apart
-    kept = [(box, members[i]) for i, box in boxes.items() if _digit_shaped(box, tall)]
+    highest = 2.5 * weighted_median(
+        height, height * height
+    )  # of the specks of a table there are many, of digits few
+    kept = [(box, members[i]) for i, box in boxes.items() if _digit_shaped(box, tall, highest)]
     return [Group(box, parts.mask(np.array(own), box, width)) for box, own in kept]
 
 
 def on_paper(groups: list[Group], scene: Scene) -> list[Group]:
     """Without what lies along the edge of the sheet, where one side is much darker: a shadow takes less light.
 
-    In the deepest shadow ink must be dark to count.
+    What is near that edge and does not touch it is on the paper. In the deepest shadow ink must be dark to count.
     """
     return [group for group in groups if _is_on_paper(group, scene)]
 
 
 def _is_on_paper(group: Group, scene: Scene) -> bool:
-    light = _lights(group, scene.paper)
-    darkest, lightest = int(light.min()), int(light.max())
-    if 5 * darkest >= 2 * lightest:
-        return True
+    for light in (_lights(group, scene.paper), _lights_near(group, scene.paper)):
+        darkest, lightest = int(light.min()), int(light.max())
+        if 5 * darkest >= 2 * lightest:
+            return True
     x0, y0, x1, y1 = group.box
     own = scene.ink[y0:y1, x0:x1][group.mask]
     return 4 * darkest >= lightest and int(own.sum(dtype=np.int64)) > STRONG * len(own)
 
 
 def _lights(group: Group, paper: Bytes) -> Bytes:
+    """The paper in and around its box."""
     x0, y0, x1, y1 = group.box
     margin = max(4, min(group.width, group.height) // 4)
     return paper[max(y0 - margin, 0) : y1 + margin, max(x0 - margin, 0) : x1 + margin]
+
+
+def _lights_near(group: Group, paper: Bytes) -> Bytes:
+    """The paper under its strokes and next to them: a sheet may end beside a digit, but not in it."""
+    (x0, y0, x1, y1), own = group.within(NEAR, paper.shape)
+    near = slide(slide(own, 2 * NEAR + 1, 0, True), 2 * NEAR + 1, 1, True) > 0
+    light: Bytes = paper[y0:y1, x0:x1][near]
+    return light
 
 
 def with_edges(groups: list[Group], parts: Parts, ink: Shorts) -> list[Group]:
@@ -217,9 +230,9 @@ def _most_apart(a: Box, b: Box, tall: float) -> float:
     return FRAGMENT if small or above or low < LOW * tall else BESIDE
 
 
-def _digit_shaped(box: Box, tall: float) -> bool:
+def _digit_shaped(box: Box, tall: float, highest: float) -> bool:
     w, h = box[2] - box[0], box[3] - box[1]
-    return max(w, h) > 0.4 * tall and h < 2.5 * tall and w < 4 * h and h > FLAT * tall
+    return max(w, h) > 0.4 * tall and h < highest and w < 4 * h and h > FLAT * tall
 
 
 def in_lines(groups: list[Group]) -> list[list[Group]]:

@@ -5,21 +5,24 @@ import { slide } from "./sampling.js";
 import { bytes } from "./scratch.js";
 
 const STRONG = 255; // ink that takes a quarter of the light
+const NEAR = 4; // pixels to every side of a stroke, in which the edge of a sheet is not to lie
 
 /**
- * Without what lies along the edge of the sheet, where one side is much darker: a shadow takes less light. In the
- * deepest shadow ink must be dark to count.
+ * Without what lies along the edge of the sheet, where one side is much darker: a shadow takes less light. What is near
+ * that edge and does not touch it is on the paper. In the deepest shadow ink must be dark to count.
  */
 export function onPaper(groups, scene) {
   return groups.filter((group) => {
-    const [darkest, lightest] = lights(group, scene);
+    let [darkest, lightest] = lights(group, scene);
+    if (5 * darkest >= 2 * lightest) return true;
+    [darkest, lightest] = lightsNear(group, scene);
     if (5 * darkest >= 2 * lightest) return true;
     const { pixels, sum } = ownInk(group, scene);
     return 4 * darkest >= lightest && sum > STRONG * pixels;
   });
 }
 
-/** The darkest and the lightest of the paper around a group. */
+/** The darkest and the lightest of the paper in and around a group's box. */
 function lights(group, { paper, width, height }) {
   const [x0, y0, x1, y1] = group.box;
   const margin = Math.max(4, Math.floor(Math.min(group.width, group.height) / 4));
@@ -29,6 +32,22 @@ function lights(group, { paper, width, height }) {
       const light = paper[y * width + x];
       if (light < least) least = light;
       if (light > most) most = light;
+    }
+  }
+  return [least, most];
+}
+
+/** Of that under its strokes and next to them: a sheet may end beside a digit, but not in it. */
+function lightsNear(group, scene) {
+  const { x0, y0, own } = group.within(NEAR, scene, "edges.own");
+  const { width, height } = own;
+  slide(own, 2 * NEAR + 1, true);
+  let [least, most] = [255, 0];
+  for (let y = 0, at = 0; y < height; y++) {
+    for (let x = 0, from = (y0 + y) * scene.width + x0; x < width; x++, at++, from++) {
+      if (own.data[at] === 0) continue;
+      if (scene.paper[from] < least) least = scene.paper[from];
+      if (scene.paper[from] > most) most = scene.paper[from];
     }
   }
   return [least, most];

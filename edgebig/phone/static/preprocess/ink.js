@@ -10,6 +10,8 @@ export const MIN_INK = 133; // a stroke takes at least 13 % of the paper's light
 const DARK = 80; // on paper darker than this, ink is held against this: there noise is a large part
 const PAPER_SIDE = 400; // the paper is sought in a picture that is at most this long, in pixels
 const POLARITY_SIDE = 240;
+const SOFTENED = 100; // pixels: in a picture with a shorter side strokes may be too thin to be softened
+const GRAIN = 32; // neighbours that differ by more than such a part of the paper's light are noise
 const LIGHT = 1.0; // what is written on is beyond 1.6, either way; paper without ink is near 0, and is mostly light
 
 /** A picture at working size -> are its strokes lighter than what is around them? By the differences' skewness. */
@@ -80,9 +82,10 @@ function addPowers({ width, height, data }, sums, reach, powers) {
 export function sceneOf(work) {
   const { width, height } = work;
   const shrink = Math.ceil(Math.max(width, height) / PAPER_SIDE);
-  const small = reduce(work, shrink, "paper.small");
+  let small = reduce(work, shrink, "paper.small");
   let reach = Math.max(3, Math.floor((7 * Math.min(small.width, small.height) + 10) / 20));
   for (let look = 0; look < 2; look++) {
+    if (Math.min(small.width, small.height) >= SOFTENED && isGrainy(small)) small = softened(small);
     const strokes = strokeWidth(small, reach);
     if (strokes === null) {
       reach = Math.min(reach, 9); // what is there is too thin to be seen so small
@@ -91,9 +94,32 @@ export function sceneOf(work) {
     reach = Math.min(reach, Math.max(5, Math.floor(4 * strokes + 0.5) + 3));
   }
   const paper = enlarge(closed(small, reach), shrink, width, height, "scene.paper");
-  const spare = Math.min(width, height) >= 100;
+  const spare = Math.min(width, height) >= SOFTENED;
   const light4 = spare ? soften(work, "scene.light") : fourfold(work, "scene.light");
   return against(paper, light4, width, height, "scene.ink");
+}
+
+/** Does each pixel have noise of its own, as in poor light? */
+function isGrainy({ width, height, data }) {
+  const light = ints("grain.light", 256).fill(0);
+  const apart = ints("grain.apart", 256).fill(0);
+  for (let y = 0; y < height; y += 3) {
+    const start = y * width;
+    light[data[start]] += 1;
+    for (let at = start + 1, end = start + width; at < end; at++) {
+      light[data[at]] += 1;
+      apart[Math.abs(data[at] - data[at - 1])] += 1;
+    }
+  }
+  return GRAIN * quantile(apart, 1, 2) > quantile(light, 1, 2);
+}
+
+/** The picture's 3x3 binomial means. */
+function softened(small) {
+  const soft = soften(small, "paper.soft");
+  const data = bytes("paper.softened", soft.length);
+  for (let at = 0; at < data.length; at++) data[at] = soft[at] >> 2;
+  return { width: small.width, height: small.height, data };
 }
 
 /** The width of strokes against the paper that this reach gives, weighted by their ink; null where there are none. */
@@ -103,6 +129,7 @@ function strokeWidth(small, reach) {
   const mask = above(first.ink, threshold(first), "paper.mask");
   const parts = connected(first.ink, mask, width, height);
   const keep = plausible(parts, width, height);
+  for (let part = 0; part < parts.count; part++) if (isCrossed(parts, part, width, height)) keep[part] = 1;
   if (!keep.includes(1)) return null;
   return weightedMedian(
     parts.count,
@@ -110,6 +137,17 @@ function strokeWidth(small, reach) {
     (part) => (2 * parts.area[part]) / parts.edge[part],
     (part) => parts.strength[part] * parts.edge[part],
   );
+}
+
+/**
+ * Is it mostly empty, as strokes are that a printed line crosses, even where it ends at the edge? What reaches all four
+ * sides of the picture lies around a sheet.
+ */
+function isCrossed({ left, top, right, bottom, area }, part, width, height) {
+  const w = right[part] - left[part];
+  const h = bottom[part] - top[part];
+  if (w === width && h === height) return false;
+  return Math.max(w, h) >= Math.max(5, 0.015 * Math.max(width, height)) && 4 * area[part] < w * h;
 }
 
 /** Uint8Array of 0 and 1: where the ink is stronger than this. */

@@ -102,8 +102,10 @@ export function join(parts) {
     if (apart.length === pairs.length) break;
     pairs = apart;
   }
+  const squared = (part) => heightOf(part) * heightOf(part);
+  const highest = 2.5 * weightedMedian(parts.count, null, heightOf, squared); // a table has many specks
   return [...boxes]
-    .filter(([, box]) => digitShaped(box, tall))
+    .filter(([, box]) => digitShaped(box, tall, highest))
     .map(([part, box]) => new Group(box, parts.mask(members.get(part), box)));
 }
 
@@ -215,7 +217,7 @@ function mostApart(a, b, tall) {
   return small || stacked || low < LOW * tall ? FRAGMENT : BESIDE;
 }
 
-function digitShaped([x0, y0, x1, y1], tall) {
+function digitShaped([x0, y0, x1, y1], tall, highest) {
   const [w, h] = [x1 - x0, y1 - y0];
-  return Math.max(w, h) > 0.4 * tall && h < 2.5 * tall && w < 4 * h && h > FLAT * tall;
+  return Math.max(w, h) > 0.4 * tall && h < highest && w < 4 * h && h > FLAT * tall;
 }
