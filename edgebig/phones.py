@@ -13,7 +13,7 @@ from typing import Any
 from edgebig import bench, measurement
 from edgebig.bench import Settings, Subject
 from edgebig.device import BrowserDevice
-from edgebig.drivers import browser
+from edgebig.drivers import browser, pagejob
 from edgebig.drivers.browser import BrowserSession
 from edgebig.drivers.reception import Reception
 from edgebig.errors import EXIT_BUG, EdgebigError, of_machine
@@ -62,9 +62,11 @@ def measure(
 ) -> Phones:
     """Waits for as many phones as `target` says. `place`: of a phone's name, where its record goes.
 
-    Of a part that was measured the record is written too. Raises DeviceError where no phone comes, and what the only
-    one raises; of several, those that fail are told, and the others go on, whatever it was.
+    Of a part that was measured the record is written too. Of several, those that fail are told, and the others go on,
+    whatever it was. Raises EdgebigError of what no browser gives, DeviceError where no phone comes, and what the only
+    one raises.
     """
+    pagejob.check_asked(settings.cores, settings.priority, settings.cool_down_c, profile=settings.profile)
     reception = Reception(target, "bench")
     try:
         with live_rows(lambda: [_cells(row) for row in reception.hub.rows()]):

@@ -134,7 +134,9 @@ class BrowserSession:
 
     def run(self, job: Job, deadline_s: float) -> Iterator[Event]:
         """What was not whole when the page was loaded anew is asked for again, so that the events are as of one run."""
-        pagejob.check_asked(job)
+        pagejob.check_asked(
+            job.cores, job.priority, job.cool_down_c, profile="profile" in job.want, probe="probe" in job.want
+        )
         end_s, asked, begun = time.monotonic() + deadline_s, job, False
         while True:
             self._give(asked)
@@ -218,22 +220,19 @@ class BrowserSession:
 
 
 class _Whole:
-    """Lets through what stands whatever becomes of the page: all predictions together, and processes one by one."""
+    """Lets through what stands whatever becomes of the page: all predictions together, processes one by one, a soak."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
         self._held: list[Event] = []
-        self._process: int | None = None
-        self._predicted = False
+        # The process that is at work; None before the first, and their number behind the last.
+        self._at: int | None = None
 
     def add(self, event: Event) -> Iterator[Event]:
-        process = event.get("process")
-        if process != self._process or event["event"] == "result":
+        at = event.get("process", None if self._at is None else self._job.processes)
+        if at != self._at:
             yield from self.held()
-            if process is not None:
-                self._predicted, self._process = True, process
-            elif self._process is not None:
-                self._process += 1  # behind the last one
+            self._at = at
         self._held.append(event)
         if event["event"] == "result":
             yield from self.held()
@@ -245,10 +244,9 @@ class _Whole:
 
     def rest(self) -> Job:
         """The job of what was not let through."""
-        if not self._predicted:
+        if self._at is None:
             return self._job
-        resume_from = self._job.resume_from if self._process is None else self._process
-        return self._job.without_answers().model_copy(update={"resume_from": resume_from})
+        return self._job.without_answers().model_copy(update={"resume_from": self._at})
 
 
 def _machine(phone: Handset) -> dict[str, Any]:

@@ -52,15 +52,19 @@ def of_job(job: Job, paths: Mapping[str, Path]) -> PageJob:
     return PageJob(told, tables, outputs, blobs, _steps(job))
 
 
-def check_asked(job: Job) -> None:
-    """Raises EdgebigError where the job wants what no browser gives: cores, heat, a profile, a soak."""
+def check_asked(
+    cores: str | None, priority: int | None, cool_down_c: float | None, *, profile: bool, probe: bool = False
+) -> None:
+    """Raises EdgebigError of what no browser gives, all of it at once."""
     asked = {
-        "--cores": job.cores, "--priority": job.priority is not None, "--soak": job.soak_s,
-        "--cool-down": job.cool_down_c is not None, "--profile": "profile" in job.want,
-        "devices probe": "probe" in job.want,
+        "--cores": bool(cores), "--priority": priority is not None, "--cool-down": cool_down_c is not None,
+        "--profile": profile, "devices probe": probe,
     }  # fmt: skip
     if wanted := [option for option, value in asked.items() if value]:
-        raise EdgebigError(f"a browser has nothing for {', '.join(wanted)}", "leave it out")
+        raise EdgebigError(
+            f"a browser has nothing for {', '.join(wanted)}: no page chooses cores, reads heat or sees operators",
+            "leave it out; --soak shows how long a phone keeps its pace",
+        )
 
 
 def _edges(data: bytes, name: str) -> tuple[infer.Tensor, infer.Tensor]:
@@ -99,4 +103,5 @@ def _table(source: infer.Tensor, model: JobModel) -> list[float] | None:
 def _steps(job: Job) -> int:
     pictures = job.examples * sum(model.preprocessing is not None for model in job.models)
     turns = (job.processes - job.resume_from) * job.rounds * len(job.models)
+    turns += int(job.soak_s) * len(job.models)
     return pictures * ("predictions" in job.want) + turns * ("latency" in job.want)

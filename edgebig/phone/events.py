@@ -21,10 +21,11 @@ _LONGEST_NS = 10**13
 _MOST_CLASSES = 100_000
 _DTYPES = {"float32": 4, "uint8": 1, "int8": 1}
 _MOST_ROW_BYTES = 16_384
-_WHEN = ("before", "process", "paused", "after")
-_READINGS = ("unix_s", "hidden_s")
+_WHEN = ("before", "process", "paused", "soak", "after")
+_READINGS = ("unix_s", "hidden_s", "at_s")
 # A page that was hidden says so, each time.
 _MOST_CONDITIONS = 2_000
+_SPARE_SOAKS = 60
 _ADAPTERS = ("discrete", "integrated", "virtual", "other", "software")
 
 
@@ -36,6 +37,7 @@ class Checker:
         self._job = job
         self._models = [model["sha256"] for model in job["models"]]
         self._outputs = dict.fromkeys(self._models, 0)
+        self._soaked = dict.fromkeys(self._models, (0, 0.0))  # how many seconds of it, and the last
         self._seen: set[tuple[Any, ...]] = set()
         self._claimed: list[tuple[Any, ...]] = []
         self._count: Counter[str] = Counter()
@@ -159,6 +161,23 @@ class Checker:
             "frame_ns": [[_time(part_ns, 0) for part_ns in frame] for frame in frames],
         }
 
+    def _soak(self, event: Event) -> Event:
+        """About one a second of each model, of the time that the page was in front."""
+        model, at_s = self._model(event), _real(event, "at_s")
+        number = self._soaked[model][0] + 1
+        if not self._job.get("soak_s") or number > self._job["soak_s"] + _SPARE_SOAKS:
+            raise ValueError("soak: more than was asked for")
+        if not self._soaked[model][1] < at_s <= self._job["soak_s"] + _LONGEST_NS / 1e9:
+            raise ValueError("soak: at no later second")
+        told = {
+            "model": model,
+            "at_s": at_s,
+            "invokes": max(1, _whole(event, "invokes", 10**12)),
+            **{key: _time(event.get(key), 1) for key in ("p50_ns", "p90_ns")},
+        }
+        self._soaked[model] = (number, at_s)
+        return told
+
     def _progress(self, event: Event) -> Event:
         if self._count["progress"] >= 10_000:
             raise ValueError("progress: too much")
@@ -175,10 +194,15 @@ class Checker:
         if "predictions" in want and any(self._outputs[sha256] != job["examples"] for sha256 in read):
             return False
         loaded = {key[1] for key in self._seen if key[0] == "loaded"}
-        if loaded != set(self._models):
-            return False
         turns = (job["processes"] - job["resume_from"]) * job["rounds"] * len(self._models)
-        return "latency" not in want or self._count["sample"] == turns
+        # Of a page that was loaded anew behind its last process nothing but the soak is wanted, or nothing at all.
+        if (turns or "predictions" in want) and loaded != set(self._models):
+            return False
+        if "latency" not in want:
+            return True
+        return self._count["sample"] == turns and all(
+            at_s >= job.get("soak_s", 0) for _, at_s in self._soaked.values()
+        )
 
     def _error(self, event: Event) -> Event:
         self._once("error")
@@ -212,6 +236,7 @@ _CHECKS: Mapping[str, Callable[[Checker, Event], Event]] = {
     "memory": Checker._memory,
     "warmup": Checker._warmup,
     "sample": Checker._sample,
+    "soak": Checker._soak,
     "progress": Checker._progress,
     "result": Checker._result,
     "error": Checker._error,

@@ -101,5 +101,9 @@ class Handset:
                 self.done += 1
                 self.note = f"process {event['process'] + 1}"
                 self.p50_ns = statistics.median(event["ns"])
+            case "soak":
+                self.done += 1
+                self.note = f"soak, {event['at_s']:.0f} s"
+                self.p50_ns = event["p50_ns"]
             case "progress":
                 self.note = event["note"]

@@ -544,17 +544,53 @@ def test_a_session_ends_with_whoever_holds_it(subject: Subject, opened: Any) -> 
     pytest.fail("the server outlives its last session")
 
 
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        (Settings(cores="0"), "--cores"), (Settings(priority=5), "--priority"), (Settings(soak_s=9.0), "--soak"),
-        (Settings(cool_down_c=40.0), "--cool-down"), (Settings(profile=True), "--profile"),
-    ],
-)  # fmt: skip
-def test_what_no_browser_gives_is_refused(measuring: Any, settings: Settings, words: str) -> None:
-    running, served = measuring(target(), settings)
-    assert words in Phone(served).live()
-    assert words in running.failure().problem
+def test_what_no_browser_gives_is_refused_before_a_phone_is_asked_to_come(
+    subject: Subject, tmp_path: Path
+) -> None:
+    settings = Settings(cores="0", priority=5, cool_down_c=40.0, profile=True)
+    error = Measuring(subject, target(), settings, tmp_path).end()
+    assert error is not None
+    assert "--cores, --priority, --cool-down, --profile" in error.problem
+    assert "--soak" in error.hint
+
+
+SOAKED = replace(QUICK, soak_s=6.0)
+
+
+def slower(second: int) -> int:
+    """p50 in ns of a phone that becomes warm."""
+    return 50_000 + 1_000 * second
+
+
+def test_a_soak(measuring: Any) -> None:
+    running, served = measuring(target(), SOAKED)
+    assert Phone(served).live() == "measured"
+    record = record_of(running.result()[0])
+    soak = record.models[0].soak
+    assert soak is not None
+    assert [point[2] for point in soak.points] == [slower(second) for second in range(1, 7)]
+    assert "soak of 6 s" in "\n".join(table.notes(record))
+    assert any(one.model_dump().get("at_s") == 1.0 for one in record.conditions)
+
+
+@pytest.mark.parametrize("drops", [19, 22, 25])
+def test_a_soak_that_was_cut_off_is_done_again(measuring: Any, drops: int) -> None:
+    """By a page that is loaded anew: nobody knows how long it was away, and it has cooled."""
+    running, served = measuring(target(), SOAKED)
+    phone = Phone(served, drops=drops, anew=True)
+    assert phone.live() == "measured"
+    assert [job["resume_from"] for job in phone.jobs] == [0, 2 if drops == 19 else 3]
+    (model,) = record_of(running.result()[0]).models
+    assert model.soak is not None
+    assert len(model.soak.points) == 6
+    assert [len(process) for process in model.latency.processes] == [6, 6, 6]
+
+
+def test_a_soak_that_is_short_is_none(measuring: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    lies(monkeypatch, lambda event: None if event.get("at_s") == 6.0 else event)
+    running, served = measuring(target(), SOAKED)
+    assert "left out something" in Phone(served).live()
+    assert "left out something" in running.failure().problem
 
 
 def test_inputs_that_no_browser_takes_are_refused(subject: Subject, opened: Any, tmp_path: Path) -> None:

@@ -180,6 +180,17 @@ def events_of(
                 frames_ns = [[1_000, time_ns, 500] for time_ns in times_ns]
                 yield {"event": "sample", "model": model["sha256"], "process": process, "round": turn, "batch": 20,
                        "ns": times_ns, "frame_ns": frames_ns}  # fmt: skip
+    for second in range(1, int(job["soak_s"]) + 1 if "latency" in job["want"] else 1):
+        for model in job["models"]:
+            yield {"event": "soak", "model": model["sha256"], "at_s": float(second), "invokes": 20_000,
+                   "p50_ns": 50_000 + 1_000 * second, "p90_ns": 60_000 + 1_000 * second}  # fmt: skip
+        if second == 1:
+            yield {
+                "event": "condition",
+                "when": "soak",
+                "at_s": 1.0,
+                "battery": {"level": 0.8, "charging": False},
+            }
     yield {"event": "condition", "when": "after"}
     yield {"event": "result", "complete": True}
 

@@ -188,3 +188,31 @@ def test_conditions_and_progress_have_an_end() -> None:
     for when in ("cool-down", "placed", "", None, ["after"]):
         with pytest.raises(ValueError, match="no known time"):
             checked({**condition, "when": when})
+
+
+SOAK = {"event": "soak", "model": SHA, "at_s": 1.0, "invokes": 90, "p50_ns": 5, "p90_ns": 7}
+
+
+def test_a_soak_goes_on_from_second_to_second() -> None:
+    checker = Checker({**JOB, "soak_s": 3.0})
+    assert checker.checked({**SOAK, "evil": 1}) == SOAK
+    for wrong in (
+        {"at_s": 1.0},
+        {"at_s": -2},
+        {"at_s": True},
+        {"invokes": 0.5},
+        {"p50_ns": 0},
+        {"p90_ns": None},
+    ):
+        with pytest.raises(ValueError, match=r"soak|at_s|invokes|ns"):
+            checker.checked({**SOAK, "at_s": 2.0, **wrong})
+    assert checker.checked({**SOAK, "at_s": 2.0})["at_s"] == 2.0
+    for second in range(61):
+        checker.checked({**SOAK, "at_s": 2.1 + second / 100})
+    with pytest.raises(ValueError, match="more than was asked for"):
+        checker.checked({**SOAK, "at_s": 3.0})
+
+
+def test_a_soak_that_nobody_asked_for() -> None:
+    with pytest.raises(ValueError, match="more than was asked for"):
+        checked(SOAK)

@@ -30,6 +30,8 @@ from .conftest import ZOO, Digits, Phone, embedded
 pytestmark = pytest.mark.browser
 
 ROUNDS, SAMPLES = 2, 5
+AWAY = "Object.defineProperty(Document.prototype, 'hidden', { get: () => self.away === true });"
+HIDE = "(away) => { self.away = away; document.dispatchEvent(new Event('visibilitychange')); }"
 
 
 class Host:
@@ -171,24 +173,42 @@ def test_over_a_dropped_connection(host: Host, phone: Callable[..., Phone]) -> N
 
 def test_a_hidden_page_measures_nothing(host: Host, phone: Callable[..., Phone]) -> None:
     here = phone()
-    here.page.add_init_script(
-        "Object.defineProperty(Document.prototype, 'hidden', { get: () => self.away === true });"
-    )
+    here.page.add_init_script(AWAY)
     handset = arrive(host, here, host.job(50, processes=10))
     host.follow(handset, here.page, "warmup")
-    hide = "(away) => { self.away = away; document.dispatchEvent(new Event('visibilitychange')); }"
-    here.page.evaluate(hide, True)
+    here.page.evaluate(HIDE, True)
     here.page.wait_for_timeout(1000)
     while not handset.answers.empty():
         host.events.append(handset.answers.get())
     before = len(host.of("sample"))
     here.page.wait_for_timeout(1500)
     assert handset.answers.empty()
-    here.page.evaluate(hide, False)
+    here.page.evaluate(HIDE, False)
     host.follow(handset, here.page)
     assert before < 10 * ROUNDS == len(host.of("sample"))
     [paused] = [one for one in host.of("condition") if one["when"] == "paused"]
     assert 2 <= paused["hidden_s"] < 30
+
+
+def test_a_soak_counts_the_time_in_front(host: Host, phone: Callable[..., Phone]) -> None:
+    """About a point a second; of a page that was hidden nothing, and for how long that was."""
+    here = phone()
+    here.page.add_init_script(AWAY)
+    handset = arrive(host, here, host.job(20, processes=1, warmup_s=0.2, soak_s=4.0))
+    host.follow(handset, here.page, "soak")
+    here.page.evaluate(HIDE, True)
+    here.page.wait_for_timeout(2500)
+    here.page.evaluate(HIDE, False)
+    host.follow(handset, here.page)
+    at_s = [one["at_s"] for one in host.of("soak")]
+    assert at_s == sorted(at_s)
+    assert 4 <= at_s[-1] < 20
+    assert all(one["invokes"] > 0 and 0 < one["p50_ns"] <= one["p90_ns"] for one in host.of("soak"))
+    hidden_s = [one["hidden_s"] for one in host.of("condition") if one["when"] == "paused"]
+    assert 2 <= sum(hidden_s) < 60
+    assert [one["at_s"] for one in host.of("condition") if one["when"] == "soak"] == at_s[:1]
+    assert host.of("result") == [{"event": "result", "complete": True}]
+    assert here.told == []
 
 
 def test_a_page_that_is_loaded_anew_is_the_same_phone(host: Host, phone: Callable[..., Phone]) -> None:

@@ -106,6 +106,16 @@ export async function sample(subject, round, count) {
   return { event: "sample", model: subject.sha256, round, batch: subject.batch, ns, frame_ns: frameNs };
 }
 
+// Runs for `spanMs`: {invokes, p50_ns, p90_ns} of its samples.
+export async function soak(subject, spanMs) {
+  const ns = [];
+  const ends = performance.now() + spanMs;
+  do ns.push((await timed(subject)) / subject.batch);
+  while (performance.now() < ends);
+  const [p50, p90] = [0.5, 0.9].map((q) => Math.max(1, Math.round(quantile(ns, q))));
+  return { event: "soak", model: subject.sha256, invokes: ns.length * subject.batch, p50_ns: p50, p90_ns: p90 };
+}
+
 // `count` times [pre-processing, inference, post-processing] of a frame, each the mean over a batch of pictures:
 // pixels into the input's dtype and into the runtime; invoke; the answer out of it and its largest score.
 async function frames(subject, count) {

@@ -1,9 +1,9 @@
 // One process of a job, in a Worker that was made for it alone. It is told step by step what to do, so that the page
-// can stop between two steps: {open}, {predict}, {measure}; each answer is {events} or {fault}.
+// can stop between two steps: {open}, {predict}, {measure}, {soak}; each answer is {events} or {fault}.
 import { Engine, heapBytes, loadRuntime } from "./engine.js";
 import { Fault, answerWith } from "./fault.js";
 import { argmax, look } from "./levels.js";
-import { Subject, sample, warmup } from "./measure.js";
+import { Subject, sample, soak, warmup } from "./measure.js";
 import { resolutionNs } from "./clock.js";
 
 const state = { subjects: [], engines: [], images: null, tables: {}, want: [] };
@@ -99,8 +99,12 @@ async function settleAll({ warmupS }) {
   return events;
 }
 
+async function run({ model, spanMs }) {
+  return [await soak(state.subjects[model], spanMs)];
+}
+
 async function measure({ model, round, samples }) {
   return [await sample(state.subjects[model], round, samples)];
 }
 
-const STEPS = { open, predict, settle: settleAll, measure };
+const STEPS = { open, predict, settle: settleAll, measure, soak: run };

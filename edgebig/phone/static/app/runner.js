@@ -10,6 +10,8 @@ const CHUNK = 100;
 const STEP_LIMIT_MS = 180_000;
 const TRIES = 3;
 const RETRY_MS = 1000;
+// Of a soak, the battery and the time of day.
+const SAID_EVERY_MS = 30_000;
 
 // The events of a job from `job.resume_from` on. what: {job, tables, models: {sha256: Uint8Array}, images, facts};
 // images: {data: Uint8Array, count, size} or null. Ends with result, or with error.
@@ -30,6 +32,7 @@ export async function* run(what, attention) {
       for (let process = job.resume_from ?? 0; process < job.processes; process++) {
         yield* latency(what, process, attention);
       }
+      if (job.soak_s) yield* soak(what, attention);
     }
   } catch (error) {
     yield eventOf(error);
@@ -67,6 +70,35 @@ async function* latency(what, process, attention) {
       for (let model = 0; model < job.models.length; model++) {
         yield* timed({ step: "measure", model, round, samples: job.samples });
       }
+    }
+  } finally {
+    crew.end();
+  }
+}
+
+// One more Worker, in which the models share each second for so long as is asked for; that is of the time in front.
+async function* soak(what, attention) {
+  const { job } = what;
+  const { crew } = await opened(what, job.models, true);
+  try {
+    await attention.front();
+    await step(crew, { step: "settle", warmupS: job.warmup_s });
+    const spanMs = 1000 / job.models.length;
+    const began = performance.now();
+    let [hiddenMs, spentMs, saidMs] = [0, 0, -Infinity];
+    while (spentMs < 1000 * job.soak_s) {
+      const seconds = [];
+      for (let model = 0; model < job.models.length; model++) {
+        const turn = { step: "soak", model, spanMs };
+        for await (const event of undisturbed(crew, turn, attention, {})) seconds.push(event);
+      }
+      for (const { hidden_s } of seconds) hiddenMs += 1000 * (hidden_s ?? 0);
+      spentMs = Math.max(performance.now() - began - hiddenMs, spentMs + spanMs);
+      const at_s = Math.round(spentMs) / 1000;
+      for (const event of seconds) yield event.event === "soak" ? { ...event, at_s } : event;
+      if (spentMs - saidMs < SAID_EVERY_MS) continue;
+      saidMs = spentMs;
+      yield { event: "condition", when: "soak", at_s, ...(await conditions()) };
     }
   } finally {
     crew.end();

@@ -3,17 +3,19 @@ import { quantile } from "./clock.js";
 
 // A p99 of fewer samples is one bad moment.
 const SAMPLES_FOR_P99 = 1000;
+const ENDS = 10;
 
 export class Tally {
   // labels: what the pictures are, where this page knows it, else null.
   constructor(job, labels = null) {
     Object.assign(this, { job, labels, done: 0, paused: 0, note: "starting", error: null });
-    const none = () => ({ read: 0, right: 0, ns: [], frames: [], accelerator: null, firstNs: null });
+    const none = () => ({ read: 0, right: 0, ns: [], frames: [], accelerator: null, firstNs: null, soak: [] });
     this.models = job.models.map(({ sha256, name }) => ({ sha256, name, ...none() }));
     const pictures = job.want.includes("predictions") || job.want.includes("outputs");
     const read = pictures ? job.examples * job.models.filter(({ preprocessing }) => preprocessing !== null).length : 0;
     const turns = (job.processes - (job.resume_from ?? 0)) * job.rounds * job.models.length;
-    this.of = read + (job.want.includes("latency") ? turns : 0);
+    const soaked = Math.floor(job.soak_s ?? 0) * job.models.length;
+    this.of = read + (job.want.includes("latency") ? turns + soaked : 0);
   }
 
   add(event) {
@@ -29,6 +31,11 @@ export class Tally {
       this.done += 1;
       this.note = `latency: process ${event.process + 1} of ${this.job.processes}`;
     }
+    if (event.event === "soak") {
+      model.soak.push(event.p50_ns);
+      this.done += 1;
+      this.note = `soak: ${Math.round(event.at_s)} of ${this.job.soak_s} s`;
+    }
   }
 
   outputs(model, { start, labels }) {
@@ -43,7 +50,7 @@ export class Tally {
     return this.models.map((model) => ({ name: model.name, facts: this.facts(model) }));
   }
 
-  facts({ read, right, ns, frames, accelerator, firstNs }) {
+  facts({ read, right, ns, frames, accelerator, firstNs, soak }) {
     const facts = [];
     if (accelerator) {
       const { actual, asked, variant, threads, fully } = accelerator;
@@ -60,6 +67,11 @@ export class Tally {
       facts.push(["inference p50, p90", `${duration(quantile(ns, 0.5))}, ${duration(quantile(ns, 0.9))}`]);
       if (ns.length >= SAMPLES_FOR_P99) facts.push(["inference p99", duration(quantile(ns, 0.99))]);
       facts.push(["samples", `${ns.length}`]);
+    }
+    // What heat does to it: the first ten seconds, and the last ten.
+    if (soak.length >= 2 * ENDS) {
+      const [first, last] = [soak.slice(0, ENDS), soak.slice(-ENDS)].map((part) => quantile(part, 0.5));
+      facts.push(["soak p50, first, now", `${duration(first)}, ${duration(last)}`]);
     }
     if (frames.length) facts.push(["whole frame p50", duration(quantile(frames, 0.5))]);
     return facts;
