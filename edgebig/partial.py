@@ -20,7 +20,7 @@ class Unfinished(EdgebigError):
 
     def __init__(self, error: EdgebigError, measurement: Measurement) -> None:
         super().__init__(error.problem, error.hint)
-        self.error = error
+        self.error, self.exit_code = error, error.exit_code
         self.measurement = measurement
 
     def keep(self, path: Path) -> EdgebigError:
@@ -39,7 +39,7 @@ class UnfinishedSweep(EdgebigError):
 
     def __init__(self, error: EdgebigError, settings: Sequence[tuple[Turned, Measurement | None]]) -> None:
         super().__init__(error.problem, error.hint)
-        self.error = error
+        self.error, self.exit_code = error, error.exit_code
         self.settings = tuple(settings)
 
     def keep(self, places: Mapping[str, Path]) -> EdgebigError:

@@ -12,7 +12,7 @@ from edgebig import artifact, bench
 from edgebig.bench import Settings
 from edgebig.device import AdbDevice, LocalDevice
 from edgebig.drivers.adb import AdbDriver
-from edgebig.errors import DeviceError
+from edgebig.errors import EXIT_DEVICE, EdgebigError
 from edgebig.measurement import ModelResult
 from tests import boards as emulated
 from tests.drivers import adbd, benchmark_model_stand_in
@@ -98,5 +98,6 @@ def test_it_goes_away_in_the_middle(arm64_phone: adbd.TestPhone, monkeypatch: py
         return summary(self, *words)
 
     monkeypatch.setattr(ToolRuns, "_summary", unplugged)
-    with pytest.raises(DeviceError, match="went away"):
+    with pytest.raises(EdgebigError, match="went away") as caught:
         measured(device_of(arm64_phone))
+    assert caught.value.exit_code == EXIT_DEVICE

@@ -385,7 +385,7 @@ def test_a_board_that_falls_silent_is_given_up(pi: Board, monkeypatch: pytest.Mo
             os.kill(pid, signal.SIGSTOP)
 
     at_the_second_process(monkeypatch, fall_silent)
-    with pytest.raises(DeviceError, match="the connection to board was lost"):
+    with pytest.raises(partial.Unfinished, match="the connection to board was lost"):
         benched(pi)
     for pid in daemons:
         with contextlib.suppress(ProcessLookupError):
