@@ -108,13 +108,13 @@ def _is_grainy(small: Bytes) -> bool:
 def _crossed(parts: Parts, shape: tuple[int, ...]) -> Bits:
     """bool (N,): what is mostly empty, as strokes are that a printed line crosses, even where it ends at the edge.
 
-    What reaches all four sides of the picture lies around a sheet.
+    What holds a corner of the picture is the table around a sheet, or a shadow.
     """
     height, width = shape
-    x0, y0, x1, y1 = parts.box.T
-    w, h = x1 - x0, y1 - y0
-    around = (x0 == 0) & (y0 == 0) & (x1 == width) & (y1 == height)
-    keep: Bits = (np.maximum(w, h) >= max(5, 0.015 * max(shape))) & (4 * parts.area < w * h) & ~around
+    w, h = (parts.box[:, 2:] - parts.box[:, :2]).T
+    keep: Bits = (np.maximum(w, h) >= max(5, 0.015 * max(shape))) & (4 * parts.area < w * h)
+    corners = [0, width - 1, (height - 1) * width, height * width - 1]
+    keep[parts.of_pixel[np.isin(parts.pixel, corners)]] = False
     return keep
 
 

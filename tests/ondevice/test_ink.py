@@ -51,3 +51,13 @@ def test_a_shadow_over_the_digit_makes_little_difference(draw: Callable[..., Byt
     (shaded,) = find_digits((grey * light).astype(np.uint8))
     assert np.abs(np.array(plain.box) - shaded.box).max() <= 3
     assert difference(plain, shaded) < 6
+
+
+@pytest.mark.parametrize("spread", [12, 20])
+def test_a_digit_is_found_in_the_noise_of_poor_light(draw: Callable[..., Bytes], spread: int) -> None:
+    """Strokes that take 40 % of the light, in noise of a seventh of it."""
+    grey = 140 - 0.6 * (140.0 - draw([("4", 90, 40, 150)], pen=10, paper=140))
+    (plain,) = find_digits(np.clip(grey, 0, 255).astype(np.uint8))
+    noise = np.random.default_rng(0).normal(0, spread, grey.shape)
+    (found,) = find_digits(np.clip(grey + noise, 0, 255).astype(np.uint8))
+    assert np.abs(np.subtract(found.box, plain.box)).max() <= 4

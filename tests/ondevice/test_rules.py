@@ -42,6 +42,37 @@ def test_digits_on_squares_are_read_without_them(draw: Callable[..., Bytes]) -> 
         assert np.abs(a.image_u8.astype(int) - b.image_u8).mean() < 10
 
 
+def test_thick_digits_that_one_faint_rule_crosses_are_found(draw: Callable[..., Bytes]) -> None:
+    for pen in (14, 28):
+        grey = draw([("4", 40, 60, 150), ("7", 180, 60, 150), ("1", 320, 60, 150)], (480, 270), pen=pen)
+        plain = [digit.box for digit in find_digits(grey)]
+        grey[140:142] = np.minimum(grey[140:142], 170)
+        found = [digit.box for digit in find_digits(grey)]
+        assert len(found) == len(plain) == 3, pen
+        assert np.abs(np.subtract(found, plain)).max() <= 4, pen
+
+
+@pytest.mark.parametrize("pen", [30, 50])
+def test_a_large_digit_is_no_part_of_the_paper_where_rules_tie_it_to_the_edges(
+    draw: Callable[..., Bytes], pen: int
+) -> None:
+    grey = draw([("4", 120, 20, 200)], (400, 300), pen=pen)
+    (plain,) = find_digits(grey)
+    grey[150:152] = np.minimum(grey[150:152], 180)
+    grey[:, 60:62] = np.minimum(grey[:, 60:62], 180)
+    (found,) = find_digits(grey)
+    assert np.abs(np.subtract(found.box, plain.box)).max() <= 4
+
+
+def test_a_digit_beside_the_edge_of_a_sheet_is_on_it(draw: Callable[..., Bytes]) -> None:
+    grey = draw([("4", 60, 60, 110), ("7", 180, 60, 110)], (480, 240), pen=4, paper=200)
+    grey[grey < 200] = 150  # a pencil: what is darker counts in any light
+    plain = [digit.box for digit in find_digits(grey)]
+    x, _, width, _ = plain[1]
+    grey[:, x + width + 8 :] = 25
+    assert [digit.box for digit in find_digits(grey)] == plain
+
+
 def test_the_corner_of_a_soft_shadow_is_no_digit() -> None:
     y, x = np.mgrid[0:480, 0:640]
     distance = (x - 160) * 0.8 - y * 0.6

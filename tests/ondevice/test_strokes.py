@@ -37,6 +37,16 @@ def test_specks_and_a_page_edge_are_no_digits(draw: Callable[..., Bytes]) -> Non
     assert len(find_digits(grey)) == 2
 
 
+def test_a_large_digit_is_found_beside_many_specks(draw: Callable[..., Bytes]) -> None:
+    grey = draw([("4", 60, 40, 170)], (480, 270))
+    (plain,) = find_digits(grey)
+    for y in range(20, 250, 30):
+        for x in range(230, 470, 30):
+            grey[y : y + 12, x : x + 4] = 40
+            grey[y : y + 4, x : x + 9] = 40
+    assert plain.box in [digit.box for digit in find_digits(grey)]
+
+
 def test_a_stroke_with_a_gap_stays_one_digit(draw: Callable[..., Bytes]) -> None:
     marks = [("4", 20, 60, 110), ("1", 110, 60, 110), ("7", 200, 60, 110)]
     grey = draw(marks)

@@ -129,7 +129,7 @@ function strokeWidth(small, reach) {
   const mask = above(first.ink, threshold(first), "paper.mask");
   const parts = connected(first.ink, mask, width, height);
   const keep = plausible(parts, width, height);
-  for (let part = 0; part < parts.count; part++) if (isCrossed(parts, part, width, height)) keep[part] = 1;
+  addCrossed(keep, parts, width, height);
   if (!keep.includes(1)) return null;
   return weightedMedian(
     parts.count,
@@ -140,14 +140,22 @@ function strokeWidth(small, reach) {
 }
 
 /**
- * Is it mostly empty, as strokes are that a printed line crosses, even where it ends at the edge? What reaches all four
- * sides of the picture lies around a sheet.
+ * Marks in `keep` what is mostly empty, as strokes are that a printed line crosses, even where it ends at the edge. What
+ * holds a corner of the picture is the table around a sheet, or a shadow.
  */
-function isCrossed({ left, top, right, bottom, area }, part, width, height) {
-  const w = right[part] - left[part];
-  const h = bottom[part] - top[part];
-  if (w === width && h === height) return false;
-  return Math.max(w, h) >= Math.max(5, 0.015 * Math.max(width, height)) && 4 * area[part] < w * h;
+function addCrossed(keep, parts, width, height) {
+  const { count, runs, left, top, right, bottom, area, part, row, from, to } = parts;
+  const inCorner = bytes("paper.inCorner", count).fill(0);
+  for (let run = 0; run < runs; run++) {
+    const ends = row[run] === 0 || row[run] === height - 1;
+    if (ends && (from[run] === 0 || to[run] === width)) inCorner[part[run]] = 1;
+  }
+  const large = Math.max(5, 0.015 * Math.max(width, height));
+  for (let own = 0; own < count; own++) {
+    const w = right[own] - left[own];
+    const h = bottom[own] - top[own];
+    if (Math.max(w, h) >= large && 4 * area[own] < w * h && !inCorner[own]) keep[own] = 1;
+  }
 }
 
 /** Uint8Array of 0 and 1: where the ink is stronger than this. */
