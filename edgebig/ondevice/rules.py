@@ -55,10 +55,11 @@ def _lines(mask: Bits) -> Bits:
     if not on_line.any():
         return nothing
     thick = _thickness(mask)
-    # Where the way of a line leads through a thick stroke, that is not the line's own thickness.
-    thinnest = np.where(on_line, thick, height + 1).min(0)
-    usual = int(np.median(thinnest[thinnest <= height]))
-    if usual > max(4, max(mask.shape) // THIN):
+    usual, thickest = int(np.median(thick[on_line])), max(4, max(mask.shape) // THIN)
+    if usual > thickest:  # the way of a line leads through thick strokes: that is not its own thickness
+        thinnest = np.where(on_line, thick, height + 1).min(0)
+        usual = int(np.median(thinnest[thinnest <= height]))
+    if usual > thickest:
         return nothing
     most = usual + max(2, usual // 2)
     thin = mask & (thick <= most)

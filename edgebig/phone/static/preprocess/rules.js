@@ -60,14 +60,19 @@ function lines(mask, width, height, name) {
   const thick = thickness(mask, width, height);
   const counts = ints("rules.counts", height + 1);
   counts.fill(0);
-  // Where the way of a line leads through a thick stroke, that is not the line's own thickness.
-  for (let x = 0; x < width; x++) {
-    let thinnest = height + 1;
-    for (let at = x; at < mask.length; at += width) if (onLine[at] && thick[at] < thinnest) thinnest = thick[at];
-    if (thinnest <= height) counts[thinnest] += 1;
+  for (let at = 0; at < mask.length; at++) if (onLine[at]) counts[thick[at]] += 1;
+  const thickest = Math.max(4, Math.floor(Math.max(width, height) / THIN));
+  let usual = median(counts);
+  if (usual > thickest) {
+    counts.fill(0); // the way of a line leads through thick strokes: that is not its own thickness
+    for (let x = 0; x < width; x++) {
+      let thinnest = height + 1;
+      for (let at = x; at < mask.length; at += width) if (onLine[at] && thick[at] < thinnest) thinnest = thick[at];
+      if (thinnest <= height) counts[thinnest] += 1;
+    }
+    usual = median(counts);
   }
-  const usual = median(counts);
-  if (usual === 0 || usual > Math.max(4, Math.floor(Math.max(width, height) / THIN))) return found;
+  if (usual === 0 || usual > thickest) return found;
   const most = usual + Math.max(2, usual >> 1);
   // The whole column of the line's ink, above and below.
   for (let x = 0; x < width; x++) {
