@@ -29,11 +29,14 @@ def adopt(
         str,
         typer.Option(
             "--recipe",
+            metavar="RECIPE",
             help="The recipe that says which [data] it is for; its [model] and [train] do not count.",
             autocompletion=options.complete_recipe,
         ),
     ],
-    name: Annotated[str | None, typer.Option("--name", help="Of the run; default: the file's.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="Of the run; default: the file's.")
+    ] = None,
     pixels: Annotated[
         Pixels | None,
         typer.Option(help="What the model takes pixels as; default: as a quantized input says, or 0..1."),

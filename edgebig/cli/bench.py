@@ -28,6 +28,7 @@ def bench(
     models: Annotated[
         list[str] | None,
         typer.Argument(
+            metavar="MODEL",
             help="Runs or .tflite files, the first is what the others are compared with; default: the newest.",
             autocompletion=options.complete_run,
         ),
@@ -35,6 +36,7 @@ def bench(
     device: Annotated[
         str | None,
         typer.Option(
+            metavar="NAMES",
             help="Where, several as in pi4,pi5; 'edgebig devices' lists them. Default: local.",
             autocompletion=options.complete_devices,
         ),
@@ -43,27 +45,42 @@ def bench(
         bool, typer.Option("--all", help="On every device that answers, but the fake ones.")
     ] = False,
     threads: Annotated[
-        str, typer.Option(help="In place of the device's own; several, as in 1,2,4, are tried in turns.")
+        str,
+        typer.Option(
+            metavar="N", help="In place of the device's own; several, as in 1,2,4, are tried in turns."
+        ),
     ] = "",
     delegate: Annotated[
-        str, typer.Option(help="In place of the device's own; several, as in cpu,gpu, are tried in turns.")
+        str,
+        typer.Option(
+            metavar="NAME", help="In place of the device's own; several, as in cpu,gpu, are tried in turns."
+        ),
     ] = "",
     phones: Annotated[
         int | None,
         typer.Option(
-            min=1, max=64, help="So many phones are waited for, in place of the device's own number."
+            metavar="N",
+            min=1,
+            max=64,
+            help="So many phones are waited for, in place of the device's own number.",
         ),
     ] = None,
     data: options.DataFolder = None,
     examples: Annotated[
-        int | None, typer.Option(min=1, help="Only so many test examples, as many of each class.")
+        int | None,
+        typer.Option(metavar="N", min=1, help="Only so many test examples, as many of each class."),
     ] = None,
-    processes: Annotated[int, typer.Option(min=2, help="Fresh processes to measure latency in.")] = 5,
-    rounds: Annotated[int, typer.Option(min=1, help="Turns of each model in a process.")] = 20,
-    samples: Annotated[int, typer.Option(min=1, help="Samples a turn.")] = 20,
-    deadline: Annotated[float, typer.Option(min=1, help="Seconds until it is given up.")] = 900.0,
+    processes: Annotated[
+        int, typer.Option(metavar="N", min=2, help="Fresh processes to measure latency in.")
+    ] = 5,
+    rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Turns of each model in a process.")] = 20,
+    samples: Annotated[int, typer.Option(metavar="N", min=1, help="Samples a turn.")] = 20,
+    deadline: Annotated[
+        float, typer.Option(metavar="SECONDS", min=1, help="Seconds until it is given up.")
+    ] = 900.0,
     out: Annotated[
-        Path | None, typer.Option(help="The record's file; default: bench/ beside the first model.")
+        Path | None,
+        typer.Option(metavar="PATH", help="The record's file; default: bench/ beside the first model."),
     ] = None,
     resume: Annotated[
         Path | None,
@@ -73,10 +90,10 @@ def bench(
         ),
     ] = None,
     cores: Annotated[
-        str, typer.Option(help="Only on these cores: big, little, or numbers as in 0,2-3.")
+        str, typer.Option(metavar="CORES", help="Only on these cores: big, little, or numbers as in 0,2-3.")
     ] = "",
     priority: Annotated[
-        int | None, typer.Option(min=-20, max=19, help="The nice value of what is measured.")
+        int | None, typer.Option(metavar="N", min=-20, max=19, help="The nice value of what is measured.")
     ] = None,
     cool_down: Annotated[
         float | None,

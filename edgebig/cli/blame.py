@@ -16,20 +16,28 @@ def add_to(app: typer.Typer) -> None:
 def blame(
     model: Annotated[
         str | None,
-        typer.Argument(help="A run or a .tflite; default: the newest.", autocompletion=options.complete_run),
+        typer.Argument(
+            metavar="MODEL",
+            help="A run or a .tflite; default: the newest.",
+            autocompletion=options.complete_run,
+        ),
     ] = None,
     device: Annotated[
         str,
         typer.Option(
+            metavar="NAME",
             help="What is held against this machine; 'edgebig devices' lists them.",
             autocompletion=options.complete_device,
         ),
     ] = "local",
     examples: Annotated[
-        int | None, typer.Option(min=1, help="Only so many test examples, as many of each class.")
+        int | None,
+        typer.Option(metavar="N", min=1, help="Only so many test examples, as many of each class."),
     ] = None,
     data: options.DataFolder = None,
-    deadline: Annotated[float, typer.Option(min=1, help="Seconds until a step is given up.")] = 900.0,
+    deadline: Annotated[
+        float, typer.Option(metavar="SECONDS", min=1, help="Seconds until a step is given up.")
+    ] = 900.0,
     json: options.Json = False,
 ) -> None:
     """Tell why a device predicts something else than this machine.

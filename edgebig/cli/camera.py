@@ -44,6 +44,7 @@ def camera(
     model: Annotated[
         str | None,
         typer.Argument(
+            metavar="MODEL",
             help="A .tflite or a run; default: the one that learned from photographs.",
             show_default=False,
             autocompletion=options.complete_run,
@@ -51,7 +52,11 @@ def camera(
     ] = None,
     device: Annotated[
         str,
-        typer.Option(help="Where the camera is; local, or a board.", autocompletion=options.complete_device),
+        typer.Option(
+            metavar="NAME",
+            help="Where the camera is; local, or a board.",
+            autocompletion=options.complete_device,
+        ),
     ] = "local",
     source: Annotated[
         str,
@@ -66,7 +71,8 @@ def camera(
         Show, typer.Option(help="auto: a window where there is a screen, else a page on this machine.")
     ] = Show.auto,
     port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Of the page; default: 8765, or a free one.")
+        int | None,
+        typer.Option(metavar="N", min=1, max=65535, help="Of the page; default: 8765, or a free one."),
     ] = None,
     json: options.Json = False,
     every_frame: Annotated[

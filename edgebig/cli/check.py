@@ -27,13 +27,14 @@ def check(
     a: Annotated[
         str | None,
         typer.Argument(
+            metavar="A",
             help="A .tflite, a .keras or a run; default: the last run, its float model against its newest .tflite.",
             autocompletion=options.complete_run,
         ),
     ] = None,
     b: Annotated[
         str | None,
-        typer.Argument(help="What is compared with it.", autocompletion=options.complete_run),
+        typer.Argument(metavar="B", help="What is compared with it.", autocompletion=options.complete_run),
     ] = None,
     runtimes: Annotated[
         str | None,
@@ -50,7 +51,7 @@ def check(
         Split, typer.Option(help="Which examples; validation, where you choose by the outcome.")
     ] = Split.test,
     examples: Annotated[
-        int | None, typer.Option(min=1, help="Only so many examples, as many of each class.")
+        int | None, typer.Option(metavar="N", min=1, help="Only so many examples, as many of each class.")
     ] = None,
     no_layers: Annotated[
         bool, typer.Option("--no-layers", help="Compare the answers alone, which is quicker.")
@@ -59,7 +60,9 @@ def check(
         Path | None, typer.Option(metavar="FILE.svg|png", help="Also draw the layers there.")
     ] = None,
     data: options.DataFolder = None,
-    deadline: Annotated[float, typer.Option(min=1, help="Seconds until a model is given up.")] = 900.0,
+    deadline: Annotated[
+        float, typer.Option(metavar="SECONDS", min=1, help="Seconds until a model is given up.")
+    ] = 900.0,
     json: options.Json = False,
 ) -> None:
     """Tell where two models part, and in which layer.

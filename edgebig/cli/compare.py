@@ -24,6 +24,7 @@ def compare(
     a: Annotated[
         str,
         typer.Argument(
+            metavar="A",
             help="A record of bench (.json), a run or a .tflite: what is compared with.",
             autocompletion=options.complete_run,
         ),
@@ -31,6 +32,7 @@ def compare(
     b: Annotated[
         str | None,
         typer.Argument(
+            metavar="B",
             help="Another of the same kind; without it, the models of one record.",
             autocompletion=options.complete_run,
         ),
@@ -58,18 +60,22 @@ def compare(
     device: Annotated[
         str | None,
         typer.Option(
+            metavar="NAME",
             help="Of two models: where both are measured, in turns. Default: local.",
             autocompletion=options.complete_device,
         ),
     ] = None,
     data: options.DataFolder = None,
     examples: Annotated[
-        int | None, typer.Option(min=1, help="Of two models: only so many test examples.")
+        int | None, typer.Option(metavar="N", min=1, help="Of two models: only so many test examples.")
     ] = None,
     processes: Annotated[
-        int | None, typer.Option(min=2, help="Of two models: fresh processes to measure in. Default: 5.")
+        int | None,
+        typer.Option(metavar="N", min=2, help="Of two models: fresh processes to measure in. Default: 5."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Of two models: the record's file.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Of two models: the record's file.")
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Tell whether B is slower or reads worse than A.

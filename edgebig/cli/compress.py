@@ -28,7 +28,9 @@ def add_to(app: typer.Typer) -> None:
 def compress(
     run: Annotated[
         str | None,
-        typer.Argument(help="A run; default: the last finished one.", autocompletion=options.complete_run),
+        typer.Argument(
+            metavar="RUN", help="A run; default: the last finished one.", autocompletion=options.complete_run
+        ),
     ] = None,
     int8: Annotated[bool, typer.Option("--int8", help="Quantization-aware training to full int8.")] = False,
     slim: Annotated[
@@ -61,7 +63,8 @@ def compress(
     data: options.DataFolder = None,
     assignments: options.Set = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="The seed of the passes; default: the training's.")
+        int | None,
+        typer.Option("--seed", metavar="N", min=0, help="The seed of the passes; default: the training's."),
     ] = None,
     json: options.Json = False,
 ) -> None:

@@ -43,6 +43,7 @@ def convert(
     model: Annotated[
         str | None,
         typer.Argument(
+            metavar="MODEL",
             help="A run or a .tflite; default: the newest .tflite of the last run.",
             autocompletion=options.complete_run,
         ),

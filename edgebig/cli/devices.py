@@ -13,7 +13,10 @@ devices_app = typer.Typer(
     help="The devices that can be named: list, examine, add, clean.", rich_markup_mode=None
 )
 Name = Annotated[
-    str, typer.Argument(help="A device, by its name or file.", autocompletion=options.complete_device)
+    str,
+    typer.Argument(
+        metavar="NAME", help="A device, by its name or file.", autocompletion=options.complete_device
+    ),
 ]
 
 
@@ -74,15 +77,19 @@ def probe_device(name: Name, json: options.Json = False) -> None:
 
 @devices_app.command("add")
 def add_device(
-    name: Annotated[str, typer.Argument(help="What to call it: pi4.")],
-    serial: Annotated[str, typer.Argument(help="With --adb: which phone, where several are attached.")] = "",
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What to call it: pi4.")],
+    serial: Annotated[
+        str, typer.Argument(metavar="SERIAL", help="With --adb: which phone, where several are attached.")
+    ] = "",
     ssh: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="A Linux board: what you would give to ssh.")
     ] = None,
     adb: Annotated[bool, typer.Option("--adb", help="An Android phone.")] = False,
     local: Annotated[bool, typer.Option("--local", help="This machine.")] = False,
-    port: Annotated[int | None, typer.Option(help="With --ssh: its port.")] = None,
-    python: Annotated[str, typer.Option(help="The command that starts the Python to use there.")] = "",
+    port: Annotated[int | None, typer.Option(metavar="N", help="With --ssh: its port.")] = None,
+    python: Annotated[
+        str, typer.Option(metavar="COMMAND", help="The command that starts the Python to use there.")
+    ] = "",
     benchmark_model: Annotated[
         str, typer.Option(metavar="FILE", help="With --adb: TFLite's tool for that phone.")
     ] = "",

@@ -11,7 +11,7 @@ from edgebig.cli import options
 environment_app = typer.Typer(
     help="Environments for packages that do not go with edgebig's own.", rich_markup_mode=None
 )
-Name = Annotated[str, typer.Argument(help="One of those that 'edgebig environment' lists.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="One of those that 'edgebig environment' lists.")]
 
 
 def add_to(app: typer.Typer) -> None:

@@ -28,6 +28,7 @@ def evaluate(
     models: Annotated[
         list[str] | None,
         typer.Argument(
+            metavar="MODEL",
             help="Runs or .tflite files, the first is what the others are compared with; default: the newest.",
             autocompletion=options.complete_run,
         ),
@@ -47,13 +48,19 @@ def evaluate(
         ),
     ] = None,
     examples: Annotated[
-        int | None, typer.Option(min=1, help="Only so many examples, as many of each class.")
+        int | None, typer.Option(metavar="N", min=1, help="Only so many examples, as many of each class.")
     ] = None,
     device: Annotated[
         str,
-        typer.Option(help="Where; 'edgebig devices' lists them.", autocompletion=options.complete_device),
+        typer.Option(
+            metavar="NAME",
+            help="Where; 'edgebig devices' lists them.",
+            autocompletion=options.complete_device,
+        ),
     ] = "local",
-    deadline: Annotated[float, typer.Option(min=1, help="Seconds until it is given up.")] = 900.0,
+    deadline: Annotated[
+        float, typer.Option(metavar="SECONDS", min=1, help="Seconds until it is given up.")
+    ] = 900.0,
     out: Annotated[
         Path | None,
         typer.Option(

@@ -27,7 +27,7 @@ def export(
     models: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[MODEL]...",
+            metavar="MODEL",
             help="A run or a .tflite; default: the newest .tflite of the last run. Several, for web alone.",
             autocompletion=options.complete_run,
         ),
@@ -37,14 +37,18 @@ def export(
     ] = None,
     name: Annotated[
         str | None,
-        typer.Option(help="What arrays and classes are called; default: the recipe and the variant."),
+        typer.Option(
+            metavar="NAME", help="What arrays and classes are called; default: the recipe and the variant."
+        ),
     ] = None,
     data: options.DataFolder = None,
     source: Annotated[
         str | None,
         typer.Option(metavar="SOURCE", help="Examples of other data than the model's own, as in digits-5k."),
     ] = None,
-    examples: Annotated[int, typer.Option(min=1, help="Run so many test examples for the check.")] = 200,
+    examples: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Run so many test examples for the check.")
+    ] = 200,
     runtime_dir: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="LiteRT.js as npm pack leaves it, for web; no network is asked."),

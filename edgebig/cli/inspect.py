@@ -19,6 +19,7 @@ def inspect(
     model: Annotated[
         str | None,
         typer.Argument(
+            metavar="MODEL",
             help="A .tflite, or a run; default: the newest .tflite of the last run.",
             autocompletion=options.complete_run,
         ),

@@ -59,7 +59,9 @@ def list_runs(json: options.Json = False) -> None:
 def show_run(
     run: Annotated[
         str | None,
-        typer.Argument(help="A run; default: the last finished one.", autocompletion=options.complete_run),
+        typer.Argument(
+            metavar="RUN", help="A run; default: the last finished one.", autocompletion=options.complete_run
+        ),
     ] = None,
     json: options.Json = False,
 ) -> None:
@@ -75,7 +77,9 @@ def show_run(
 
 @runs_app.command("rm")
 def remove_run(
-    run: Annotated[str, typer.Argument(help="The run to delete.", autocompletion=options.complete_run)],
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="The run to delete.", autocompletion=options.complete_run)
+    ],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     json: options.Json = False,
 ) -> None:

@@ -18,7 +18,9 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Override a key of the recipe; may be repeated."),
 ]
-Seed = Annotated[int | None, typer.Option("--seed", min=0, help="The seed; the same as --set train.seed=N.")]
+Seed = Annotated[
+    int | None, typer.Option("--seed", metavar="N", min=0, help="The seed; the same as --set train.seed=N.")
+]
 DataFolder = Annotated[
     Path | None,
     typer.Option("--data", metavar="FOLDER", help="Where the data set's files are (or EDGEBIG_DATA)."),

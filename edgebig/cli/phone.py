@@ -25,15 +25,20 @@ def phone(
     models: Annotated[
         list[str] | None,
         typer.Argument(
+            metavar="MODEL",
             help="Runs or .tflite files, among which the page lets choose; default: the zoo's for the camera.",
             autocompletion=options.complete_run,
         ),
     ] = None,
     address: Annotated[
-        str, typer.Option(help="Of this machine, as phones reach it; default: the one in its network.")
+        str,
+        typer.Option(
+            metavar="ADDRESS", help="Of this machine, as phones reach it; default: the one in its network."
+        ),
     ] = "",
     port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Default: 8765, or the next that is free.")
+        int | None,
+        typer.Option(metavar="N", min=1, max=65535, help="Default: 8765, or the next that is free."),
     ] = None,
     http: Annotated[
         bool, typer.Option("--http", help="Without a certificate: the browser then gives no camera.")
@@ -41,14 +46,19 @@ def phone(
     usb: Annotated[
         bool, typer.Option("--usb", help="An Android phone by its cable: adb opens the page on it.")
     ] = False,
-    serial: Annotated[str, typer.Option(help="With --usb, which phone, as 'adb devices' names it.")] = "",
+    serial: Annotated[
+        str, typer.Option(metavar="SERIAL", help="With --usb, which phone, as 'adb devices' names it.")
+    ] = "",
     runtime_dir: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="Where LiteRT.js's packages are; default: fetched once."),
     ] = None,
     data: options.DataFolder = None,
     examples: Annotated[
-        int, typer.Option(min=1, help="So many test examples in a bench that is asked for on the page.")
+        int,
+        typer.Option(
+            metavar="N", min=1, help="So many test examples in a bench that is asked for on the page."
+        ),
     ] = 1000,
     json: options.Json = False,
 ) -> None:

@@ -17,14 +17,16 @@ def add_to(app: typer.Typer) -> None:
 
 
 def predict(
-    model: Annotated[str, typer.Argument(help="A .tflite or a run.", autocompletion=options.complete_run)],
-    images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE...", help="Pictures of what the model knows.")
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A .tflite or a run.", autocompletion=options.complete_run)
     ],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Pictures of what the model knows.")],
     device: Annotated[
         str,
         typer.Option(
-            help="Where; only local devices can read pictures yet.", autocompletion=options.complete_device
+            metavar="NAME",
+            help="Where; only local devices can read pictures yet.",
+            autocompletion=options.complete_device,
         ),
     ] = "local",
     explain: Annotated[

@@ -18,6 +18,7 @@ def train(
     recipe: Annotated[
         str | None,
         typer.Argument(
+            metavar="RECIPE",
             help="A recipe's name or path; 'edgebig recipes' lists them.",
             autocompletion=options.complete_recipe,
         ),
@@ -35,7 +36,10 @@ def train(
     assignments: options.Set = None,
     seed: options.Seed = None,
     seeds: Annotated[
-        int, typer.Option(min=1, max=100, help="Train so many times, with seeds from the recipe's on.")
+        int,
+        typer.Option(
+            metavar="N", min=1, max=100, help="Train so many times, with seeds from the recipe's on."
+        ),
     ] = 1,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write logs for TensorBoard.")] = False,
     skip_broken: options.SkipBroken = False,
