@@ -67,7 +67,9 @@ async function start() {
     benched = bench.start();
   }
   if (models.length === 0) {
-    for (const id of ["model", "accelerator"]) at(id).replaceChildren(new Option("none"));
+    at("choices").hidden = true;
+    document.querySelector(".tabs").hidden = true;
+    tabs.open("bench");
     status.textContent = "No model came with this page: it only measures for its host.";
     return;
   }
