@@ -10,7 +10,7 @@ import pytest
 
 from edgebig import artifact, runs
 from edgebig.check import tflite
-from edgebig.data import hershey, pen, signs, source
+from edgebig.data import pen, signs, source
 from edgebig.data.examples import Examples
 from edgebig.errors import EdgebigError
 from edgebig.recipe import Data
@@ -37,7 +37,8 @@ def test_a_card_is_of_its_file_and_names_no_machine(name: str) -> None:
     assert item.path.stat().st_size == card.size_bytes <= size
     assert (card.recipe, card.host_accuracy.split, card.host_accuracy.n) == (name, "test", 10_000)
     assert card.host_accuracy.value >= accuracy
-    assert {record.name for record in card.passes} >= {"distil", "qat"}
+    # A teacher that has not seen what is no digit makes a net surer of it: the camera's have none.
+    assert {record.name for record in card.passes} >= ({"qat"} if "camera" in name else {"distil", "qat"})
     text = json.dumps(artifact.dump_record(card))
     assert "/" not in text.replace('"image/', "").replace("N/A", ""), text
 
@@ -48,16 +49,16 @@ def test_the_camera_s_models_know_what_is_no_digit(name: str) -> None:
     card = artifact.require_card(item, "")
     assert card.threshold is not None
     assert card.threshold.kept >= 0.99 * card.threshold.known
-    assert card.threshold.rejected >= 0.85 * card.threshold.unknown
+    assert card.threshold.rejected >= 0.9 * card.threshold.unknown
     assert (card.threshold.confidence * 256) % 1 == 0.5  # between two steps of the output
-    # Letters and signs that training does not draw in this hand, at the size of the model's input.
+    # Letters and signs as a pen draws them and no camera saw, at the size of the model's input.
     rng = np.random.default_rng(99)
-    kinds = [kind for kind in signs.KINDS if kind not in hershey.letters() for _ in range(4)]
+    kinds = [kind for kind in signs.KINDS for _ in range(2)]
     fields = pen.of_lines([signs.draw(kind, rng) for kind in kinds])
     ink = np.clip((1.2 - fields) * 2 + 0.5, 0, 1)[:, 1 :: pen.FINE, 1 :: pen.FINE]
     things = Examples((ink * 255).astype(np.uint8)[..., np.newaxis], np.zeros(len(kinds), np.int64))
     sure = tflite.scores(item.path.read_bytes(), things, card.preprocessing.model_dump()).max(axis=1)
-    assert (sure < card.threshold.confidence).mean() >= 0.75
+    assert (sure < card.threshold.confidence).mean() >= 0.85
 
 
 @pytest.mark.parametrize("name", SHIPPED)
