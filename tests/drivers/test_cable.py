@@ -11,6 +11,7 @@ from edgebig.drivers import reception
 from edgebig.drivers.reception import Reception
 from edgebig.errors import DeviceError
 from tests.drivers import adbd
+from tests.phone import client
 
 pytestmark = [pytest.mark.network, pytest.mark.slow]
 pytest.importorskip("uvicorn", reason="needs uvicorn")
@@ -20,8 +21,9 @@ USB = BrowserDevice(name="phone-usb", usb=True)
 
 
 @pytest.fixture(autouse=True)
-def without_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reception.runtime, "ready", lambda cache, given: {})
+def without_runtime(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    packed = client.no_runtime(tmp_path_factory.mktemp("runtime"))
+    monkeypatch.setattr(reception.runtime, "ready", lambda cache, given: packed)
 
 
 @pytest.fixture
