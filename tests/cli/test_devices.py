@@ -284,7 +284,12 @@ def test_ctrl_c_ends_a_group_and_keeps_what_was_recorded(here: Path, pi: Board) 
     assert running.returncode == 130
     assert out == ""
     assert "Traceback" not in err
-    (record,) = recorded.iterdir()
-    assert err.endswith(f"record: {record.relative_to(here)}\nedgebig: stopped; nothing else was recorded\n")
-    measurement.load(record)
+    records = {record.name.partition("-")[0]: record for record in recorded.iterdir()}
+    assert err.startswith(f"record: {records['fake'].relative_to(here)}\n")
+    assert err.endswith("\nedgebig: stopped; nothing else was recorded\n")
+    assert measurement.load(records.pop("fake")).incomplete is None
+    # What had come from the board by then is kept too, and named.
+    for record in records.values():
+        assert f"kept in {record.relative_to(here)} (go on with: edgebig bench --resume" in err
+        assert measurement.load(record).incomplete is not None
     gone(lambda: not on_board(pi), "the runner on the board")
