@@ -186,6 +186,26 @@ def photographs(judge: Judge, folder: Path) -> dict[str, Any]:
     return found
 
 
+def subject(judge: Judge) -> dict[str, Any]:
+    """What a record of judging begins with."""
+    return {
+        "schema": 1,
+        "model": judge.card.recipe,
+        "variant": judge.card.variant,
+        "sha256": judge.item.sha256,
+        "judged": date.today().isoformat(),
+        "provenance": "real",
+    }
+
+
+def tell(told: dict[str, Any], out: Path | None) -> None:
+    """Prints a record, and keeps it where `out` is given."""
+    text = json.dumps(told, indent=1)
+    if out:
+        out.write_text(text + "\n", encoding="utf-8")
+    print(text)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("model", type=Path)
@@ -198,13 +218,8 @@ def main() -> int:
     judge = Judge(artifact.load(given.model))
     threshold = judge.card.threshold
     told = {
-        "schema": 1,
-        "model": judge.card.recipe,
-        "variant": judge.card.variant,
-        "sha256": judge.item.sha256,
+        **subject(judge),
         "seed": judge.card.seed,
-        "judged": date.today().isoformat(),
-        "provenance": "real",
         "mnist_test": asdict(
             stats.accuracy_interval(judge.card.host_accuracy.correct, judge.card.host_accuracy.n)
         ),
@@ -215,10 +230,7 @@ def main() -> int:
         "pages": pages(judge),
         **({"photographs": photographs(judge, given.photos)} if given.photos else {}),
     }
-    text = json.dumps(told, indent=1)
-    if given.out:
-        given.out.write_text(text + "\n", encoding="utf-8")
-    print(text)
+    tell(told, given.out)
     return 0
 
 

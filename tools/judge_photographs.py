@@ -12,17 +12,15 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import sys
 from collections.abc import Callable, Iterator
-from datetime import date
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from judge_camera import Judge, common, share
+from judge_camera import Judge, common, share, subject, tell
 from photographs import Photograph, upright
 from PIL import Image, ImageFilter
 
@@ -173,14 +171,9 @@ def main() -> int:
     judge = Judge(artifact.load(given.model))
     photos = list(upright(given.photos))
     told = {
-        "schema": 1, "model": judge.card.recipe, "variant": judge.card.variant, "sha256": judge.item.sha256,
-        "judged": date.today().isoformat(), "provenance": "real", "photographs": len(photos),
-        "pages": pages(judge, photos), "singles": singles(judge, photos),
+        **subject(judge), "photographs": len(photos), "pages": pages(judge, photos), "singles": singles(judge, photos)
     }  # fmt: skip
-    text = json.dumps(told, indent=1)
-    if given.out:
-        given.out.write_text(text + "\n", encoding="utf-8")
-    print(text)
+    tell(told, given.out)
     return 0
 
 
